@@ -1,0 +1,1 @@
+//! Bundles: a model with all that scoring needs, and the digests that prove it.

@@ -1,0 +1,3 @@
+//! Text to vectors: bundles, tokenizer and encoders.
+
+pub mod bundle;

@@ -1,0 +1,23 @@
+//! Compiles the `.proto` files without `protoc`: protox parses them, prost and pbjson generate the Rust code.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+const FILES: [&str; 1] = ["rhumb/v1/drift.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for file in FILES {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    let descriptors = protox::compile(FILES, ["."])?;
+    let bytes = descriptors.encode_to_vec();
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("rhumb_descriptor.bin"), &bytes)?;
+    tonic_prost_build::configure()
+        .codec_path("crate::codec::StrictCodec")
+        .extern_path(".google.protobuf", "::pbjson_types")
+        .compile_fds(descriptors)?;
+    pbjson_build::Builder::new().register_descriptors(&bytes)?.build(&[".rhumb.v1"])?;
+    Ok(())
+}
