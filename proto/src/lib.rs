@@ -1,1 +1,14 @@
-//! To come.
+//! The wire of Rhumb: messages, services and the JSON of both.
+
+pub mod codec;
+pub mod json;
+
+/// Messages and services of package `rhumb.v1`; the comments are in `proto/rhumb/v1/*.proto`.
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::indexing_slicing, clippy::unwrap_used, rust_2018_idioms)]
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/rhumb.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/rhumb.v1.serde.rs"));
+}
+
+/// The encoded `FileDescriptorSet` of all our `.proto` files, for server reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rhumb_descriptor.bin"));

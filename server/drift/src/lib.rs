@@ -1,1 +1,34 @@
-//! To come.
+//! Vectors and text to a drift.
+//!
+//! Everything here is a pure function of its input: no clock, no device, no async, no network. The way of one
+//! action is
+//!
+//! 1. [`Action::check`] and [`Intent::check`]: limits and shape, with errors that name the field;
+//! 2. [`Rendering::of`]: one text for the encoder, with the byte range of every segment;
+//! 3. [`TextVectors`]: the encoder's answer, and [`SourceIndex`]: the request's words, numbers and entities;
+//! 4. [`features::measure`]: a handful of numbers, each with a direction;
+//! 5. [`Calibration::drift`]: the probability that the action does not serve the request;
+//! 6. [`Policy::decide`]: a verdict.
+
+pub mod action;
+pub mod calibration;
+pub mod entity;
+pub mod features;
+pub mod grounding;
+pub mod policy;
+pub mod render;
+pub mod score;
+pub mod source;
+pub mod train;
+pub mod value;
+pub mod vectors;
+
+pub use action::{Action, ContextItem, Effect, InputError, Intent, Limits};
+pub use calibration::{Calibration, CalibrationError};
+pub use features::{FEATURES, Features};
+pub use grounding::{Origin, ValueGrade};
+pub use policy::{Decision, Policy, Status, Verdict};
+pub use render::{Rendering, Segment};
+pub use score::{Evidence, IntentIndex, Scored, score};
+pub use source::SourceIndex;
+pub use vectors::{TextVectors, Window};

@@ -1,0 +1,195 @@
+//! From features to a probability.
+//!
+//! The head is a logistic regression on standardised features: `p = 1 / (1 + exp(-(bias + sum w_i z_i)))` with
+//! `z_i = clip((x_i - mean_i) / sd_i, -5, 5)` and `z_i = 0` where a feature is missing. Its weights, and the thresholds
+//! per effect, are a small JSON file that `rhumb train` makes from labelled pairs; it is bound to the digest of the
+//! model whose vectors it was fitted on.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::action::Effect;
+use crate::features::{FEATURES, Features};
+
+/// A calibration file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Calibration {
+    /// Name and version for people.
+    pub name: String,
+    /// The digest of the weights whose vectors it was fitted on, `sha256:...`.
+    pub model_digest: String,
+    /// Log-odds where every feature is at its mean.
+    pub bias: f64,
+    /// One entry for each of [`FEATURES`], by name.
+    pub features: BTreeMap<String, Weight>,
+    /// Drift at and above which an action is no longer simply allowed, by effect.
+    pub thresholds: BTreeMap<Effect, f64>,
+}
+
+/// How one feature counts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weight {
+    /// Mean over the aligned actions of the training data.
+    pub mean: f64,
+    /// Standard deviation over the same.
+    pub sd: f64,
+    /// Log-odds for one standard deviation.
+    pub weight: f64,
+}
+
+/// Why a calibration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrationError {
+    /// Not the JSON of a calibration.
+    #[error("calibration: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A field has a value that cannot be used.
+    #[error("calibration field {field}: {problem}")]
+    Field {
+        /// The field.
+        field: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// What each feature added to the log-odds.
+pub type Contributions = Vec<(&'static str, f64, f64)>;
+
+/// Standardised values are clipped here, so that no single feature can decide alone.
+const CLIP: f64 = 5.0;
+
+impl Calibration {
+    /// Reads and checks a calibration.
+    ///
+    /// # Errors
+    /// Names the field that is missing, unknown or out of range.
+    pub fn parse(json: &str) -> Result<Self, CalibrationError> {
+        let calibration: Self = serde_json::from_str(json)?;
+        calibration.check()?;
+        Ok(calibration)
+    }
+
+    fn check(&self) -> Result<(), CalibrationError> {
+        let fail = |field: String, problem: &str| CalibrationError::Field { field, problem: problem.to_owned() };
+        for feature in FEATURES {
+            let field = format!("features.{}", feature.name);
+            let weight = self.features.get(feature.name).ok_or_else(|| fail(field.clone(), "is missing"))?;
+            if !(weight.mean.is_finite() && weight.weight.is_finite() && weight.sd > 0.0) {
+                return Err(fail(field, "needs a finite mean and weight and an sd above 0"));
+            }
+            if weight.weight * feature.direction < 0.0 {
+                return Err(fail(field, "weighs against its direction"));
+            }
+        }
+        if let Some(name) = self.features.keys().find(|name| FEATURES.iter().all(|f| f.name != name.as_str())) {
+            return Err(fail(format!("features.{name}"), "is not known"));
+        }
+        for effect in [Effect::Read, Effect::Write, Effect::Unknown] {
+            let threshold = self.thresholds.get(&effect).copied().unwrap_or(f64::NAN);
+            if !(0.0..=1.0).contains(&threshold) {
+                let field = format!("thresholds.{}", format!("{effect:?}").to_uppercase());
+                return Err(fail(field, "needs a number from 0 to 1"));
+            }
+        }
+        if !self.bias.is_finite() {
+            return Err(fail("bias".into(), "needs a finite number"));
+        }
+        Ok(())
+    }
+
+    /// Its identity in answers: name and the first 12 digits of the digest of its content.
+    pub fn id(&self) -> String {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        let digest = Sha256::digest(&json);
+        let hex: String = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
+        format!("{}@{hex}", self.name)
+    }
+
+    /// The threshold of an effect.
+    pub fn threshold(&self, effect: Effect) -> f64 {
+        self.thresholds.get(&effect).copied().unwrap_or(0.5)
+    }
+
+    /// The drift, and what each feature added to its log-odds.
+    pub fn drift(&self, features: &Features) -> (f64, Contributions) {
+        let mut log_odds = self.bias;
+        let mut contributions = Vec::with_capacity(FEATURES.len());
+        for (feature, value) in FEATURES.iter().zip(features.values) {
+            let (Some(weight), Some(value)) = (self.features.get(feature.name), value) else { continue };
+            let added = weight.weight * weight.standardize(value);
+            log_odds += added;
+            contributions.push((feature.name, f64::from(value), added));
+        }
+        (sigmoid(log_odds), contributions)
+    }
+}
+
+impl Weight {
+    /// The value in standard deviations from the mean, clipped.
+    pub fn standardize(&self, value: f32) -> f64 {
+        ((f64::from(value) - self.mean) / self.sd).clamp(-CLIP, CLIP)
+    }
+}
+
+/// `1 / (1 + exp(-x))`
+pub fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::grounding::Grounding;
+
+    pub(crate) fn calibration() -> Calibration {
+        let weight = |f: &crate::features::Feature| Weight { mean: 0.5, sd: 0.1, weight: f.direction };
+        Calibration {
+            name: "test".into(),
+            model_digest: "sha256:0".into(),
+            bias: 0.0,
+            features: FEATURES.iter().map(|f| (f.name.to_owned(), weight(f))).collect(),
+            thresholds: [(Effect::Read, 0.5), (Effect::Write, 0.4), (Effect::Unknown, 0.4)].into(),
+        }
+    }
+
+    fn features(values: [Option<f32>; 9]) -> Features {
+        Features { values, weakest: None, grounding: Grounding::default() }
+    }
+
+    #[test]
+    fn a_missing_feature_changes_nothing() {
+        assert_eq!(calibration().drift(&features([None; 9])).0, 0.5);
+    }
+
+    #[test]
+    fn less_similarity_is_more_drift() {
+        let at = |cosine| calibration().drift(&features([Some(cosine), None, None, None, None, None, None, None, None])).0;
+        assert!(at(0.4) > at(0.5) && at(0.5) > at(0.6));
+        assert_eq!(at(-1.0), at(-0.5), "clipped");
+    }
+
+    #[test]
+    fn a_round_trip_keeps_the_identity() {
+        let c = calibration();
+        let again = Calibration::parse(&serde_json::to_string(&c).unwrap()).unwrap();
+        assert_eq!((again.id(), &again), (c.id(), &c));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let mut missing = calibration();
+        missing.features.remove("recall");
+        assert!(missing.check().unwrap_err().to_string().contains("features.recall"));
+        let mut against = calibration();
+        against.features.get_mut("cosine").unwrap().weight = 1.0;
+        assert!(against.check().unwrap_err().to_string().contains("against its direction"));
+        let mut threshold = calibration();
+        threshold.thresholds.insert(Effect::Write, 1.5);
+        assert!(threshold.check().unwrap_err().to_string().contains("thresholds.WRITE"));
+    }
+}

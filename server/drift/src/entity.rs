@@ -1,0 +1,321 @@
+//! Values in text that can be looked up exactly: addresses, numbers, dates, names.
+//!
+//! Entities are found kind by kind, most specific first; what one kind has taken, no later kind sees. So the `3` of
+//! `2025-01-03` is a part of a date and not a number.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// What kind of value an entity is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `name@host.tld`
+    Email,
+    /// An address on the web, or a bare domain.
+    Url,
+    /// `notes.txt`, `report.pdf`
+    File,
+    /// A calendar day, with or without its year.
+    Date,
+    /// `14:30`, `2 pm`
+    Time,
+    /// `/etc/passwd`, `C:\tmp\x`
+    Path,
+    /// A telephone number.
+    Phone,
+    /// An account number: two letters, then many digits (IBAN and the like).
+    Account,
+    /// Letters and digits mixed, `HAT045`, `order-17`.
+    Id,
+    /// A plain number.
+    Number,
+    /// A capitalised word or run of them.
+    Name,
+}
+
+impl Kind {
+    /// How much a value of this kind that nobody mentioned weighs: what can carry data or money out weighs more.
+    pub fn weight(self) -> f32 {
+        match self {
+            Self::Email | Self::Url | Self::Account => 1.5,
+            Self::Phone => 1.2,
+            Self::Path | Self::File | Self::Id => 1.0,
+            Self::Number | Self::Date | Self::Name => 0.5,
+            Self::Time => 0.2,
+        }
+    }
+
+    /// The kind's name in evidence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Url => "url",
+            Self::File => "file",
+            Self::Date => "date",
+            Self::Time => "time",
+            Self::Path => "path",
+            Self::Phone => "phone",
+            Self::Account => "account",
+            Self::Id => "id",
+            Self::Number => "number",
+            Self::Name => "name",
+        }
+    }
+}
+
+/// A calendar day; the year may be unsaid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Day {
+    /// 1-12
+    pub month: u32,
+    /// 1-31
+    pub day: u32,
+    /// For example 2025.
+    pub year: Option<i32>,
+}
+
+/// The value of an entity in the form in which it is compared.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Norm {
+    /// Lower-case text.
+    Text(String),
+    /// A number, with `k`, `m` and `%` taken into account.
+    Number(f64),
+    /// A day.
+    Day(Day),
+    /// Minutes since midnight.
+    Minutes(u32),
+}
+
+/// A value in a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entity {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its normalised value.
+    pub norm: Norm,
+    /// Its bytes in the text.
+    pub range: Range<usize>,
+}
+
+const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTH: &str = r"(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)";
+const EXTENSIONS: &str = "txt|md|pdf|docx?|xlsx?|pptx?|csv|tsv|json|ya?ml|toml|xml|html?|py|rs|js|ts|sh|c|cpp|java|go|log|zip|gz|tar|png|jpe?g|gif|svg|mp[34]|wav|eml|ics|db|sql|ini|cfg|conf|env|pem|key";
+const TLDS: &str = "com|org|net|io|dev|ai|co|edu|gov|info|biz|app|me|uk|de|fr|eu|us|ca|ch|nl|ru|cn|jp|in|xyz|tv|site|online|tech";
+
+/// Finds the entities of `text`, in order of their place.
+pub fn extract(text: &str) -> Vec<Entity> {
+    let mut taken = vec![false; text.len()];
+    let mut found = Vec::new();
+    for finder in FINDERS.iter() {
+        for captures in finder.pattern.captures_iter(text) {
+            let Some(whole) = captures.get(1) else { continue };
+            let range = whole.range();
+            let Some(bytes) = taken.get_mut(range.clone()) else { continue };
+            if bytes.iter().any(|t| *t) {
+                continue;
+            }
+            let Some(norm) = (finder.norm)(whole.as_str()) else { continue };
+            bytes.fill(true);
+            found.push(Entity { kind: finder.kind, norm, range });
+        }
+    }
+    found.sort_by_key(|e| e.range.start);
+    found
+}
+
+struct Finder {
+    kind: Kind,
+    /// Group 1 is the entity.
+    pattern: Regex,
+    norm: fn(&str) -> Option<Norm>,
+}
+
+/// The finders, most specific first.
+static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
+    let table: [(Kind, String, fn(&str) -> Option<Norm>); 15] = [
+        (Kind::Email, r"([\w.+-]+@[\w-]+(?:\.[\w-]+)+)".into(), lower),
+        (Kind::Url, r#"(?i)((?:https?|ftp|wss?)://[^\s"'<>\)\]]+)"#.into(), url),
+        (Kind::File, format!(r"(?i)\b([\w-]+(?:\.[\w-]+)*\.(?:{EXTENSIONS}))\b"), lower),
+        (Kind::Url, format!(r"(?i)\b((?:[a-z0-9-]+\.)+(?:{TLDS})(?:/[^\s,;]*)?)(?:\b|$)"), url),
+        (Kind::Account, r"\b([A-Z]{2}\d{2}[A-Z0-9]{8,30})\b".into(), lower),
+        (Kind::Date, r"\b(\d{4}[-/]\d{1,2}[-/]\d{1,2})\b".into(), iso_day),
+        (Kind::Date, r"\b(\d{1,2}/\d{1,2}/\d{4})\b".into(), slashed_day),
+        (Kind::Date, format!(r"(?i)\b({MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?)\b"), spoken_day),
+        (Kind::Date, format!(r"(?i)\b(\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {MONTH}(?:,? \d{{4}})?)\b"), spoken_day),
+        (Kind::Time, r"(?i)\b(\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]\.?m\b)?|\d{1,2} ?[ap]\.?m\b)".into(), minutes),
+        (Kind::Path, r#"(?:^|[\s"'=(,])((?:[A-Za-z]:\\|~?/|\.{1,2}/)[\w.\-/\\ ]*[\w\-/\\])"#.into(), lower),
+        (Kind::Phone, r"(\+?\(?\d{1,4}\)?(?:[ -.]\(?\d{2,4}\)?){2,5}|\+\d{7,15})".into(), phone),
+        (Kind::Id, r"\b((?:[A-Za-z]+[-_#]?\d[\w-]*|\d+[-_]?[A-Za-z][\w-]*\d[\w-]*|\d{9,}|\d+[A-Z]{2,}\w*))\b".into(), id),
+        (Kind::Number, r"(?i)([-+]?\d[\d,]*(?:\.\d+)?(?: ?%|k\b|m\b)?)".into(), number),
+        (Kind::Name, r"\b(\p{Lu}[\p{L}'’]+(?:[ -]\p{Lu}[\p{L}'’]+)*)".into(), name),
+    ];
+    // A pattern that does not compile would be dropped here; the test `every_pattern_compiles` counts them.
+    table
+        .into_iter()
+        .filter_map(|(kind, pattern, norm)| Some(Finder { kind, pattern: Regex::new(&pattern).ok()?, norm }))
+        .collect()
+});
+
+fn lower(text: &str) -> Option<Norm> {
+    Some(Norm::Text(text.to_lowercase()))
+}
+
+/// Without scheme, `www.` and trailing slash or punctuation: `https://www.x.com/` is `x.com`.
+fn url(text: &str) -> Option<Norm> {
+    let lower = text.to_lowercase();
+    let rest = lower.split_once("://").map_or(lower.as_str(), |(_, rest)| rest);
+    let rest = rest.strip_prefix("www.").unwrap_or(rest);
+    Some(Norm::Text(rest.trim_end_matches(['/', '.', ',', ';', ':', '!', '?']).to_owned()))
+}
+
+fn id(text: &str) -> Option<Norm> {
+    Some(Norm::Text(squash(text)))
+}
+
+fn phone(text: &str) -> Option<Norm> {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    (7..=15).contains(&digits.len()).then_some(Norm::Text(digits))
+}
+
+fn name(text: &str) -> Option<Norm> {
+    let lower = text.to_lowercase();
+    (!COMMON_CAPITALS.contains(&lower.as_str())).then_some(Norm::Text(lower))
+}
+
+/// Capitalised by grammar and not as names.
+const COMMON_CAPITALS: [&str; 62] = [
+    "the", "this", "that", "these", "those", "please", "can", "could", "would", "will", "what", "when", "where",
+    "which", "who", "how", "why", "hi", "hello", "hey", "dear", "and", "also", "then", "if", "it", "its", "we", "you",
+    "he", "she", "they", "my", "our", "your", "his", "her", "their", "in", "on", "at", "for", "from", "to", "with",
+    "as", "after", "before", "do", "does", "is", "are", "was", "be", "send", "get", "find", "create", "make", "add",
+    "check", "thanks",
+];
+
+/// `10,000`, `98.70`, `5k`, `20 %`.
+fn number(text: &str) -> Option<Norm> {
+    let text = text.trim().to_lowercase();
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'k') => (text.trim_end_matches('k'), 1e3),
+        Some(b'm') => (text.trim_end_matches('m'), 1e6),
+        Some(b'%') => (text.trim_end_matches('%'), 1.0),
+        _ => (text.as_str(), 1.0),
+    };
+    let plain: String = digits.chars().filter(|c| !matches!(c, ',' | ' ' | '+')).collect();
+    plain.parse::<f64>().ok().filter(|n| n.is_finite()).map(|n| Norm::Number(n * factor))
+}
+
+fn iso_day(text: &str) -> Option<Norm> {
+    let mut parts = text.split(['-', '/']);
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    day_of(month.parse().ok()?, day.parse().ok()?, Some(year.parse().ok()?))
+}
+
+/// `1/31/2025`, or `31/1/2025` where the first part cannot be a month.
+fn slashed_day(text: &str) -> Option<Norm> {
+    let mut parts = text.split('/');
+    let (a, b): (u32, u32) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let year = parts.next()?.parse().ok();
+    let (month, day) = if a > 12 { (b, a) } else { (a, b) };
+    day_of(month, day, year)
+}
+
+fn spoken_day(text: &str) -> Option<Norm> {
+    let lower = text.to_lowercase();
+    let month = lower.split(|c: char| !c.is_alphabetic()).find_map(month_number)?;
+    let mut numbers = lower.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u32>().ok());
+    let day = numbers.next()?;
+    day_of(month, day, numbers.next().and_then(|y| i32::try_from(y).ok()))
+}
+
+fn month_number(word: &str) -> Option<u32> {
+    let prefix = word.get(..3)?;
+    MONTHS.iter().zip(1..).find(|(m, _)| **m == prefix).map(|(_, n)| n)
+}
+
+fn day_of(month: u32, day: u32, year: Option<i32>) -> Option<Norm> {
+    ((1..=12).contains(&month) && (1..=31).contains(&day)).then_some(Norm::Day(Day { month, day, year }))
+}
+
+fn minutes(text: &str) -> Option<Norm> {
+    let lower = text.to_lowercase();
+    let mut numbers = lower.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u32>().ok());
+    let (hour, minute) = (numbers.next()?, if lower.contains(':') { numbers.next()? } else { 0 });
+    let hour = match (lower.contains('p'), lower.contains('a')) {
+        (true, _) if hour < 12 => hour + 12,
+        (_, true) if hour == 12 => 0,
+        _ => hour,
+    };
+    (hour < 24 && minute < 60).then_some(Norm::Minutes(hour * 60 + minute))
+}
+
+/// Lower case, letters and digits only.
+pub fn squash(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(text: &str) -> Vec<(Kind, &str)> {
+        extract(text).into_iter().map(|e| (e.kind, &text[e.range])).collect()
+    }
+
+    fn only(text: &str) -> Norm {
+        let mut found = extract(text);
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        found.remove(0).norm
+    }
+
+    #[test]
+    fn every_pattern_compiles() {
+        assert_eq!(FINDERS.len(), 15);
+    }
+
+    #[test]
+    fn each_kind_is_found_once_and_the_most_specific_wins() {
+        let text = "mail bob@corp.com the bill.txt from https://www.x.org/a by 2025-01-03 at 14:30 for 98.70";
+        let expected = [
+            (Kind::Email, "bob@corp.com"),
+            (Kind::File, "bill.txt"),
+            (Kind::Url, "https://www.x.org/a"),
+            (Kind::Date, "2025-01-03"),
+            (Kind::Time, "14:30"),
+            (Kind::Number, "98.70"),
+        ];
+        assert_eq!(kinds(text), expected);
+    }
+
+    #[test]
+    fn ways_to_write_a_day_agree() {
+        let day = |year| Norm::Day(Day { month: 1, day: 11, year });
+        for text in ["2025-01-11", "1/11/2025", "january 11th, 2025", "11 jan 2025", "11th of january 2025"] {
+            assert_eq!(only(text), day(Some(2025)), "{text}");
+        }
+        assert_eq!(only("january 11th"), day(None));
+    }
+
+    #[test]
+    fn ways_to_write_a_number_agree() {
+        for text in ["10,000", "10000", "10k", "10000.0"] {
+            assert_eq!(only(text), Norm::Number(10_000.0), "{text}");
+        }
+    }
+
+    #[test]
+    fn accounts_phones_and_ids() {
+        assert_eq!(kinds("US133000000121212121212")[0].0, Kind::Account);
+        assert_eq!(kinds("call +41 44 668 18 00")[0].0, Kind::Phone);
+        assert_eq!(kinds("flight HAT045")[0].0, Kind::Id);
+        assert_eq!(kinds("12345678901234567890")[0].0, Kind::Id);
+    }
+
+    #[test]
+    fn afternoon_is_after_noon() {
+        assert_eq!(only("2 pm"), Norm::Minutes(14 * 60));
+        assert_eq!(only("12:05 am"), Norm::Minutes(5));
+    }
+}

@@ -1,0 +1,160 @@
+//! One action against one request: features, drift, evidence.
+
+use std::ops::Range;
+
+use crate::calibration::{Calibration, Contributions};
+use crate::features::{Features, Measured, measure};
+use crate::grounding::ValueGrade;
+use crate::policy::Status;
+use crate::source::SourceIndex;
+use crate::vectors::TextVectors;
+
+/// The originating request, ready for comparison; made once and cached.
+#[derive(Debug, Clone, Default)]
+pub struct IntentIndex {
+    /// Its vectors.
+    pub vectors: TextVectors,
+    /// Its words and entities.
+    pub source: SourceIndex,
+    /// Byte ranges of its clauses: a request may ask for several things.
+    pub clauses: Vec<Range<usize>>,
+}
+
+impl IntentIndex {
+    /// Indexes `text`, whose vectors are `vectors`.
+    pub fn new(text: &str, vectors: TextVectors) -> Self {
+        Self { vectors, source: SourceIndex::of(text), clauses: clauses(text) }
+    }
+
+    /// Bytes held, roughly.
+    pub fn bytes(&self) -> usize {
+        self.vectors.bytes() + self.source.bytes() + self.clauses.len() * size_of::<Range<usize>>()
+    }
+}
+
+/// Clauses shorter than this many words are joined to the one before.
+const CLAUSE_WORDS: usize = 3;
+
+/// Splits at the ends of sentences, at commas and at the word "and".
+fn clauses(text: &str) -> Vec<Range<usize>> {
+    let mut clauses: Vec<Range<usize>> = Vec::new();
+    let mut start = 0;
+    for end in ends(text).into_iter().chain([text.len()]) {
+        let words = text.get(start..end).map_or(0, |t| t.split_whitespace().count());
+        match clauses.last_mut() {
+            Some(last) if words < CLAUSE_WORDS => last.end = end,
+            _ => clauses.push(start..end),
+        }
+        start = end;
+    }
+    clauses
+}
+
+fn ends(text: &str) -> Vec<usize> {
+    let followed_by_space = |at: usize| text.get(at..).and_then(|t| t.chars().next()).is_none_or(char::is_whitespace);
+    let marks = text.match_indices(['.', '!', '?', ';', ',', '\n']).map(|(i, m)| i + m.len());
+    let mut ends: Vec<usize> = marks.filter(|&e| followed_by_space(e) || text.get(..e).is_some_and(|t| t.ends_with('\n'))).collect();
+    ends.extend(text.match_indices(" and ").map(|(i, _)| i + 1));
+    ends.sort_unstable();
+    ends.retain(|&e| e < text.len());
+    ends
+}
+
+/// What the score is made of, and what a person may want to see of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Evidence {
+    /// Values, worst grounded first.
+    pub values: Vec<ValueGrade>,
+    /// The segment with the least counterpart, and its mean best cosine.
+    pub weakest: Option<(String, f32)>,
+    /// Feature, value, log-odds added.
+    pub contributions: Contributions,
+    /// What stood out: undeclared arguments, text that was left out.
+    pub findings: Vec<String>,
+}
+
+/// A drift with its evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// Calibrated probability that the action does not serve the request.
+    pub drift: f64,
+    /// Raw cosine of the pooled vectors.
+    pub similarity: Option<f32>,
+    /// SCORED or TRUNCATED.
+    pub status: Status,
+    /// Why.
+    pub evidence: Evidence,
+    /// The features, for training.
+    pub features: Features,
+}
+
+/// Scores one action.
+///
+/// `side` is the agent's own free text beside a tool call, as an action of its own: it may raise the drift, never lower
+/// it. `cut` says whether a rendering lost something to its budget.
+pub fn score(calibration: &Calibration, main: Measured<'_>, side: Option<Measured<'_>>, cut: bool) -> Scored {
+    let features = measure(main);
+    let (mut drift, contributions) = calibration.drift(&features);
+    let mut findings = Vec::new();
+    if let Some(side) = side {
+        let (side_drift, _) = calibration.drift(&measure(side));
+        if side_drift > drift {
+            findings.push("agent_text_raised_drift".to_owned());
+            drift = side_drift;
+        }
+    }
+    let left_out = features.grounding.left_out;
+    let truncated = cut || left_out > 0;
+    if left_out > 0 {
+        findings.push(format!("values_left_out:{left_out}"));
+    }
+    let mut values = features.grounding.values.clone();
+    // Stable: values of one grade stay in the order of the arguments.
+    values.sort_by(|a, b| a.grade.total_cmp(&b.grade));
+    Scored {
+        drift,
+        similarity: features.values.first().copied().flatten(),
+        status: if truncated { Status::Truncated } else { Status::Scored },
+        evidence: Evidence { values, weakest: features.weakest.clone(), contributions, findings },
+        features,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Action;
+    use crate::calibration::tests::calibration;
+    use crate::vectors::Window;
+
+    fn vectors(x: f32, y: f32) -> TextVectors {
+        let window = Window { pooled: vec![x, y], tokens: vec![x, y], offsets: vec![0..1] };
+        TextVectors::new(2, vec![window])
+    }
+
+    #[test]
+    fn clauses_split_at_sentences_and_at_and() {
+        let text = "Check the reviews, and book a room for two. Thanks a lot! Pay v1.2 now";
+        let read: Vec<&str> = clauses(text).into_iter().map(|r| &text[r]).collect();
+        assert_eq!(read, ["Check the reviews, ", "and book a room for two.", " Thanks a lot!", " Pay v1.2 now"]);
+    }
+
+    #[test]
+    fn text_of_the_agent_raises_drift_and_never_lowers_it() {
+        let intent = IntentIndex::new("x", vectors(1.0, 0.0));
+        let action = Action { tool: "t".into(), ..Action::default() };
+        let near = vectors(1.0, 0.1);
+        let far = vectors(0.0, 1.0);
+        let measured = |vectors| Measured {
+            action: &action,
+            vectors,
+            segments: &[],
+            intent: &intent,
+            trusted: &[],
+            untrusted: &[],
+        };
+        let of = |main, side| score(&calibration(), measured(main), side, false).drift;
+        assert_eq!(of(&far, Some(measured(&near))), of(&far, None));
+        assert!(of(&near, Some(measured(&far))) > of(&near, None));
+    }
+}

@@ -1,0 +1,261 @@
+//! A text as something that values can be looked up in.
+
+use std::collections::HashSet;
+
+use crate::entity::{Day, Entity, Kind, Norm, extract, squash};
+
+/// Words, numbers, days and other entities of a text, made once per request and cached with it.
+#[derive(Debug, Clone, Default)]
+pub struct SourceIndex {
+    /// Lower case, one space between words, one at both ends: for whole-phrase search.
+    padded: String,
+    /// Letters and digits only: for ids written with other punctuation.
+    squashed: String,
+    stems: HashSet<String>,
+    numbers: Vec<f64>,
+    days: Vec<Day>,
+    minutes: Vec<u32>,
+    domains: HashSet<String>,
+    entities: Vec<Entity>,
+    relative_date: bool,
+}
+
+/// Letters of a word that count: enough to tell words apart, few enough to forgive endings.
+const STEM_LETTERS: usize = 5;
+
+/// Small words that never carry a value.
+const STOP_WORDS: [&str; 44] = [
+    "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "for", "from", "has", "have", "i", "if", "in", "is",
+    "it", "its", "me", "my", "of", "on", "or", "our", "please", "so", "that", "the", "their", "them", "then", "there",
+    "this", "to", "up", "was", "we", "will", "with", "you", "your", "would",
+];
+
+const NUMBER_WORDS: [(&str, f64); 19] = [
+    ("zero", 0.0), ("one", 1.0), ("two", 2.0), ("three", 3.0), ("four", 4.0), ("five", 5.0), ("six", 6.0),
+    ("seven", 7.0), ("eight", 8.0), ("nine", 9.0), ("ten", 10.0), ("eleven", 11.0), ("twelve", 12.0),
+    ("fifteen", 15.0), ("twenty", 20.0), ("thirty", 30.0), ("fifty", 50.0), ("hundred", 100.0), ("thousand", 1000.0),
+];
+
+const RELATIVE_DATES: [&str; 16] = [
+    "today", "tomorrow", "yesterday", "tonight", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
+    "sunday", "week", "weekend", "month", "next", "last",
+];
+
+impl SourceIndex {
+    /// Indexes `text`.
+    pub fn of(text: &str) -> Self {
+        let words = words(text);
+        let mut index = Self {
+            padded: padded(text),
+            squashed: squash(text),
+            stems: words.iter().map(|w| stem(w)).collect(),
+            entities: extract(text),
+            relative_date: words.iter().any(|w| RELATIVE_DATES.contains(&w.as_str())),
+            ..Self::default()
+        };
+        index.numbers = words.iter().filter_map(|w| number_word(w)).collect();
+        index.collect_entities();
+        index
+    }
+
+    fn collect_entities(&mut self) {
+        for entity in &self.entities {
+            match (&entity.norm, entity.kind) {
+                (Norm::Number(n), _) => self.numbers.push(*n),
+                (Norm::Day(d), _) => self.days.push(*d),
+                (Norm::Minutes(m), _) => self.minutes.push(*m),
+                (Norm::Text(t), Kind::Email | Kind::Url) => {
+                    self.domains.insert(domain(t).to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Its own entities.
+    pub fn entities(&self) -> &[Entity] {
+        &self.entities
+    }
+
+    /// Whether the text has no words at all.
+    pub fn is_empty(&self) -> bool {
+        self.squashed.is_empty()
+    }
+
+    /// Bytes held, roughly.
+    pub fn bytes(&self) -> usize {
+        let entities = self.entities.len() * (size_of::<Entity>() + 24);
+        size_of::<Self>() + self.padded.len() + self.squashed.len() + self.stems.len() * 48 + entities
+    }
+
+    /// Whether `phrase` stands in the text as whole words, case and spacing aside.
+    pub fn has_phrase(&self, phrase: &str) -> bool {
+        let phrase = padded(phrase);
+        phrase.trim() != "" && self.padded.contains(&phrase)
+    }
+
+    /// Share of the content words of `text` that stand here, by stem; `None` if it has none.
+    pub fn coverage(&self, text: &str) -> Option<f32> {
+        let words: Vec<String> = words(text).into_iter().filter(|w| !is_stop_word(w)).collect();
+        let found = words.iter().filter(|w| self.stems.contains(&stem(w)) || self.has_number_word(w)).count();
+        (!words.is_empty()).then(|| found as f32 / words.len() as f32)
+    }
+
+    fn has_number_word(&self, word: &str) -> bool {
+        word.parse::<f64>().is_ok_and(|n| self.has_number(n))
+    }
+
+    /// Whether an entity of another text stands here.
+    pub fn covers(&self, entity: &Entity) -> bool {
+        match &entity.norm {
+            Norm::Text(text) => {
+                let squashed = squash(text);
+                squashed.chars().count() >= 2 && self.squashed.contains(&squashed)
+            }
+            _ => self.grade(entity, "") >= 1.0,
+        }
+    }
+
+    /// How well an entity of another text is covered by this one, in `0..=1`.
+    pub fn grade(&self, entity: &Entity, raw: &str) -> f32 {
+        match (&entity.norm, entity.kind) {
+            (Norm::Number(n), _) => f32::from(u8::from(self.has_number(*n))),
+            (Norm::Day(day), _) => self.grade_day(*day),
+            (Norm::Minutes(m), _) => f32::from(u8::from(self.minutes.contains(m))),
+            (Norm::Text(text), Kind::Email) => self.grade_address(text, 0.3),
+            (Norm::Text(text), Kind::Url) => self.grade_address(text, 0.7),
+            (Norm::Text(_), Kind::Name) => self.grade_name(raw),
+            (Norm::Text(_), _) => self.grade_squashed(raw),
+        }
+    }
+
+    fn has_number(&self, n: f64) -> bool {
+        self.numbers.iter().any(|m| (m - n).abs() <= 1e-9 * n.abs().max(1.0))
+    }
+
+    fn grade_day(&self, day: Day) -> f32 {
+        let same = |d: &&Day| d.month == day.month && d.day == day.day;
+        let year_fits = |d: &Day| d.year.is_none() || day.year.is_none() || d.year == day.year;
+        if self.days.iter().filter(same).any(year_fits) {
+            return 1.0;
+        }
+        let month = self.days.iter().any(|d| d.month == day.month);
+        match (month, self.relative_date) {
+            (true, _) => 0.5,
+            (_, true) => 0.45,
+            _ => 0.0,
+        }
+    }
+
+    /// Exact 1, the same domain `partly`.
+    fn grade_address(&self, text: &str, partly: f32) -> f32 {
+        let same = |e: &Entity| matches!(&e.norm, Norm::Text(t) if t == text);
+        if self.entities.iter().any(same) {
+            return 1.0;
+        }
+        if self.domains.contains(domain(text)) { partly } else { 0.0 }
+    }
+
+    fn grade_name(&self, raw: &str) -> f32 {
+        if self.has_phrase(raw) {
+            return 1.0;
+        }
+        0.8 * self.coverage(raw).unwrap_or(0.0)
+    }
+
+    fn grade_squashed(&self, raw: &str) -> f32 {
+        let squashed = squash(raw);
+        if squashed.chars().count() >= 3 && self.squashed.contains(&squashed) || self.has_phrase(raw) {
+            return 1.0;
+        }
+        0.7 * self.coverage(raw).unwrap_or(0.0)
+    }
+
+    /// Share of the character trigrams of a short value that stand here: forgives endings and compounds.
+    pub fn trigrams(&self, text: &str) -> Option<f32> {
+        let letters: Vec<char> = squash(text).chars().collect();
+        let grams: Vec<String> = letters.windows(3).map(|w| w.iter().collect()).collect();
+        let found = grams.iter().filter(|g| self.squashed.contains(g.as_str())).count();
+        (!grams.is_empty()).then(|| found as f32 / grams.len() as f32)
+    }
+}
+
+/// Lower-case runs of letters and digits.
+pub fn words(text: &str) -> Vec<String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
+}
+
+/// Whether the word never carries a value.
+pub fn is_stop_word(word: &str) -> bool {
+    STOP_WORDS.contains(&word)
+}
+
+fn padded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push(' ');
+    for word in words(text) {
+        out.push_str(&word);
+        out.push(' ');
+    }
+    out
+}
+
+fn stem(word: &str) -> String {
+    word.chars().take(STEM_LETTERS).collect()
+}
+
+fn number_word(word: &str) -> Option<f64> {
+    NUMBER_WORDS.iter().find(|(w, _)| *w == word).map(|(_, n)| *n)
+}
+
+/// The host part of an e-mail address or URL.
+fn domain(address: &str) -> &str {
+    let host = address.rsplit_once('@').map_or(address, |(_, host)| host);
+    host.split('/').next().unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grade(source: &str, value: &str) -> f32 {
+        let entity = extract(value).remove(0);
+        SourceIndex::of(source).grade(&entity, &value[entity.range.clone()])
+    }
+
+    #[test]
+    fn numbers_compare_by_value() {
+        assert_eq!(grade("send 10k to Bob", "10000"), 1.0);
+        assert_eq!(grade("for two people", "2"), 1.0);
+        assert_eq!(grade("send 100", "1000"), 0.0);
+    }
+
+    #[test]
+    fn days_compare_with_and_without_year() {
+        assert_eq!(grade("from January 11th", "2025-01-11"), 1.0);
+        assert_eq!(grade("from January 11th 2024", "2025-01-11"), 0.5);
+        assert_eq!(grade("in january", "2025-06-11"), 0.0);
+        assert_eq!(grade("book it for tomorrow", "2025-06-11"), 0.45);
+    }
+
+    #[test]
+    fn another_mailbox_of_the_same_domain_is_not_the_same_address() {
+        assert_eq!(grade("write to bob@corp.com", "bob@corp.com"), 1.0);
+        assert_eq!(grade("write to bob@corp.com", "eve@corp.com"), 0.3);
+        assert_eq!(grade("write to bob@corp.com", "bob@evil.com"), 0.0);
+    }
+
+    #[test]
+    fn a_phrase_must_stand_as_whole_words() {
+        let s = SourceIndex::of("Stay at the Le Marais Boutique, please");
+        assert!(s.has_phrase("le marais boutique") && !s.has_phrase("marais bout"));
+        assert!(!s.has_phrase("  "));
+    }
+
+    #[test]
+    fn coverage_forgives_endings() {
+        let s = SourceIndex::of("summarize the meetings");
+        assert_eq!(s.coverage("meeting summary"), Some(1.0));
+        assert_eq!(s.coverage("of the"), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! Fits the head: logistic regression with an L2 penalty, by Newton's method, in the direction of each feature.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array1, Array2};
+
+use crate::calibration::{Calibration, Weight, sigmoid};
+use crate::features::{FEATURES, Features};
+
+/// One labelled action.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// What was measured.
+    pub features: Features,
+    /// Whether it drifted.
+    pub drifted: bool,
+    /// How much it counts; see [`balance`].
+    pub weight: f64,
+}
+
+/// Why nothing was fitted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrainError {
+    /// A class is empty.
+    #[error("training needs aligned and drifted examples, got {aligned} and {drifted}")]
+    OneClass {
+        /// Aligned examples.
+        aligned: usize,
+        /// Drifted examples.
+        drifted: usize,
+    },
+    /// The system of equations has no solution.
+    #[error("training did not converge")]
+    Singular,
+}
+
+/// Gives both labels of every group the same total weight, so that a large family does not outvote a small one.
+pub fn balance(groups: &[(&str, bool)]) -> Vec<f64> {
+    let mut counts: BTreeMap<(&str, bool), f64> = BTreeMap::new();
+    for group in groups {
+        *counts.entry(*group).or_default() += 1.0;
+    }
+    let cells = counts.len().max(1) as f64;
+    let per_cell = groups.len() as f64 / cells;
+    groups.iter().map(|g| per_cell / counts.get(g).copied().unwrap_or(1.0)).collect()
+}
+
+/// Fits bias and weights. A feature whose weight would turn against its direction is set to zero and the rest is fitted
+/// again. Thresholds are left for the caller, who knows which false-alarm rate is wanted.
+///
+/// # Errors
+/// If a class is empty or the equations have no solution.
+pub fn fit(examples: &[Example], l2: f64) -> Result<(f64, BTreeMap<String, Weight>), TrainError> {
+    let aligned = examples.iter().filter(|e| !e.drifted).count();
+    let drifted = examples.len() - aligned;
+    if aligned == 0 || drifted == 0 {
+        return Err(TrainError::OneClass { aligned, drifted });
+    }
+    let scales: Vec<Weight> = (0..FEATURES.len()).map(|i| scale(examples, i)).collect();
+    let mut active = vec![true; FEATURES.len()];
+    loop {
+        let x = design(examples, &scales, &active);
+        let solution = newton(&x, examples, l2)?;
+        let against = FEATURES.iter().zip(solution.iter().skip(1)).map(|(f, w)| f.direction * w < 0.0);
+        let worse: Vec<bool> = active.iter().zip(against).map(|(a, bad)| *a && bad).collect();
+        if worse.iter().any(|w| *w) {
+            active.iter_mut().zip(&worse).for_each(|(a, bad)| *a &= !bad);
+            continue;
+        }
+        let bias = solution.first().copied().unwrap_or(0.0);
+        let weights = FEATURES.iter().zip(&scales).zip(solution.iter().skip(1).zip(&active));
+        let named = weights.map(|((f, s), (w, on))| {
+            (f.name.to_owned(), Weight { weight: if *on { *w } else { 0.0 }, ..*s })
+        });
+        return Ok((bias, named.collect()));
+    }
+}
+
+/// Mean and standard deviation of one feature over the aligned examples that have it.
+fn scale(examples: &[Example], feature: usize) -> Weight {
+    let values = examples.iter().filter(|e| !e.drifted);
+    let values: Vec<(f64, f64)> = values
+        .filter_map(|e| e.features.values.get(feature).copied().flatten().map(|v| (f64::from(v), e.weight)))
+        .collect();
+    let total: f64 = values.iter().map(|(_, w)| w).sum();
+    let mean = values.iter().map(|(v, w)| v * w).sum::<f64>() / total.max(1e-12);
+    let variance = values.iter().map(|(v, w)| w * (v - mean).powi(2)).sum::<f64>() / total.max(1e-12);
+    Weight { mean, sd: variance.sqrt().max(1e-3), weight: 0.0 }
+}
+
+/// `[examples, 1 + features]`: a column of ones, then the standardised features; inactive ones are zero.
+fn design(examples: &[Example], scales: &[Weight], active: &[bool]) -> Array2<f64> {
+    Array2::from_shape_fn((examples.len(), 1 + scales.len()), |(row, column)| {
+        let Some(feature) = column.checked_sub(1) else { return 1.0 };
+        let on = active.get(feature).copied().unwrap_or(false);
+        let value = examples.get(row).and_then(|e| e.features.values.get(feature).copied().flatten());
+        match (value, scales.get(feature)) {
+            (Some(value), Some(scale)) if on => scale.standardize(value),
+            _ => 0.0,
+        }
+    })
+}
+
+/// Newton's method on the penalised likelihood; the bias is not penalised.
+fn newton(x: &Array2<f64>, examples: &[Example], l2: f64) -> Result<Array1<f64>, TrainError> {
+    let y: Array1<f64> = examples.iter().map(|e| f64::from(u8::from(e.drifted))).collect();
+    let weight: Array1<f64> = examples.iter().map(|e| e.weight).collect();
+    let mut penalty = Array1::from_elem(x.ncols(), l2);
+    penalty.first_mut().into_iter().for_each(|p| *p = 1e-9);
+    let mut beta = Array1::<f64>::zeros(x.ncols());
+    for _ in 0..100 {
+        let p = x.dot(&beta).mapv(sigmoid);
+        let gradient = x.t().dot(&(&weight * (&y - &p))) - &penalty * &beta;
+        let curvature = &weight * &p * p.mapv(|p| 1.0 - p);
+        let scaled = x * &curvature.insert_axis(ndarray::Axis(1));
+        let hessian = x.t().dot(&scaled) + Array2::from_diag(&penalty);
+        let step = solve(hessian, gradient).ok_or(TrainError::Singular)?;
+        beta += &step;
+        if step.iter().all(|s| s.abs() < 1e-10) {
+            return Ok(beta);
+        }
+    }
+    Err(TrainError::Singular)
+}
+
+/// Solves `a x = b` for a symmetric positive definite `a` by Gaussian elimination; a dozen unknowns need no library.
+fn solve(mut a: Array2<f64>, mut b: Array1<f64>) -> Option<Array1<f64>> {
+    let n = b.len();
+    for i in 0..n {
+        let pivot = *a.get((i, i))?;
+        if pivot.abs() < 1e-12 {
+            return None;
+        }
+        let row = a.row(i).to_owned();
+        let value = *b.get(i)?;
+        for j in i + 1..n {
+            let factor = a.get((j, i))? / pivot;
+            a.row_mut(j).scaled_add(-factor, &row);
+            *b.get_mut(j)? -= factor * value;
+        }
+    }
+    let mut x = Array1::<f64>::zeros(n);
+    for i in (0..n).rev() {
+        let known: f64 = (i + 1..n).filter_map(|j| Some(a.get((i, j))? * x.get(j)?)).sum();
+        *x.get_mut(i)? = (b.get(i)? - known) / a.get((i, i))?;
+    }
+    Some(x)
+}
+
+/// The drift at and above which at most `fpr` of the aligned examples fall, by order statistic; `None` of nothing.
+pub fn threshold(mut aligned: Vec<f64>, fpr: f64) -> Option<f64> {
+    aligned.sort_by(f64::total_cmp);
+    let allowed = (fpr * aligned.len() as f64).floor() as usize;
+    let at = aligned.len().checked_sub(allowed + 1)?;
+    // Just above the largest drift that must still pass.
+    aligned.get(at).map(|d| (d + 1e-6).min(1.0))
+}
+
+/// A calibration of fitted weights.
+pub fn calibration(
+    name: &str,
+    model_digest: &str,
+    bias: f64,
+    features: BTreeMap<String, Weight>,
+    thresholds: BTreeMap<crate::action::Effect, f64>,
+) -> Calibration {
+    Calibration { name: name.to_owned(), model_digest: model_digest.to_owned(), bias, features, thresholds }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grounding::Grounding;
+
+    fn example(cosine: f32, recall: f32, drifted: bool) -> Example {
+        let mut values = [None; 9];
+        values[0] = Some(cosine);
+        values[7] = Some(recall);
+        let features = Features { values, weakest: None, grounding: Grounding::default() };
+        Example { features, drifted, weight: 1.0 }
+    }
+
+    fn data() -> Vec<Example> {
+        // Recall is made to point the wrong way on purpose.
+        (0..200)
+            .map(|i| {
+                let drifted = i % 2 == 0;
+                let noise = ((i * 37) % 100) as f32 / 100.0;
+                let cosine = if drifted { 0.2 } else { 0.5 } + 0.4 * noise;
+                example(cosine, if drifted { 0.5 + 0.1 * noise } else { 0.45 }, drifted)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn weights_follow_the_direction_of_the_features() {
+        let (_, weights) = fit(&data(), 1.0).unwrap();
+        assert!(weights["cosine"].weight < -0.5);
+        assert_eq!(weights["recall"].weight, 0.0);
+    }
+
+    #[test]
+    fn the_fit_is_at_the_optimum() {
+        // Without a penalty, the mean predicted probability of a logistic fit equals the share of positives.
+        let examples = data();
+        let (bias, features) = fit(&examples, 1e-6).unwrap();
+        let thresholds = BTreeMap::new();
+        let c = calibration("t", "d", bias, features, thresholds);
+        let mean = examples.iter().map(|e| c.drift(&e.features).0).sum::<f64>() / examples.len() as f64;
+        assert!((mean - 0.5).abs() < 1e-3, "{mean}");
+    }
+
+    #[test]
+    fn one_class_is_an_error() {
+        let aligned: Vec<_> = data().into_iter().filter(|e| !e.drifted).collect();
+        assert_eq!(fit(&aligned, 1.0).unwrap_err(), TrainError::OneClass { aligned: 100, drifted: 0 });
+    }
+
+    #[test]
+    fn both_labels_of_a_group_weigh_the_same() {
+        let w = balance(&[("a", true), ("a", true), ("a", true), ("a", false)]);
+        assert!((w[0] * 3.0 - w[3]).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_threshold_lets_at_most_the_asked_share_through() {
+        let drifts: Vec<f64> = (0..100).map(|i| f64::from(i) / 100.0).collect();
+        let t = threshold(drifts.clone(), 0.05).unwrap();
+        assert_eq!(drifts.iter().filter(|d| **d >= t).count(), 5);
+        assert_eq!(threshold(vec![], 0.05), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! The encoder's answer for one text, ready for comparison.
+
+use std::ops::Range;
+
+/// One window of a text: at most the model's maximum length.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Window {
+    /// Pooled vector `[width]`, L2-normalised here.
+    pub pooled: Vec<f32>,
+    /// Token vectors `[tokens, width]`, row by row, without special tokens; each L2-normalised here.
+    pub tokens: Vec<f32>,
+    /// Byte range of each token in the text.
+    pub offsets: Vec<Range<usize>>,
+}
+
+/// A text as vectors, in one or more windows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TextVectors {
+    width: usize,
+    windows: Vec<Window>,
+}
+
+impl TextVectors {
+    /// Takes what the encoder gave and normalises every vector, so that a dot product is a cosine.
+    pub fn new(width: usize, mut windows: Vec<Window>) -> Self {
+        for window in &mut windows {
+            normalize(&mut window.pooled);
+            for row in window.tokens.chunks_exact_mut(width.max(1)) {
+                normalize(row);
+            }
+        }
+        Self { width, windows }
+    }
+
+    /// The windows in the order of the text.
+    pub fn windows(&self) -> &[Window] {
+        &self.windows
+    }
+
+    /// Tokens in all windows; a token in the overlap of two windows counts twice.
+    pub fn token_count(&self) -> usize {
+        self.windows.iter().map(|w| w.offsets.len()).sum()
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let of = |w: &Window| 4 * (w.pooled.len() + w.tokens.len()) + 16 * w.offsets.len();
+        size_of::<Self>() + self.windows.iter().map(of).sum::<usize>()
+    }
+
+    /// Raw cosine of the pooled vectors: the worst window of `self` against its best window of `intent`.
+    /// `None` where either side has no window.
+    pub fn cosine(&self, intent: &Self) -> Option<f32> {
+        let best = |w: &Window| {
+            intent.windows.iter().map(|i| dot(&w.pooled, &i.pooled)).max_by(f32::total_cmp)
+        };
+        self.windows.iter().filter_map(best).min_by(f32::total_cmp)
+    }
+
+    /// For every token of every window of `self`: its best cosine with any token of `other`. One list per window.
+    pub fn best_matches(&self, other: &Self) -> Vec<Vec<f32>> {
+        self.windows.iter().map(|w| self.window_matches(w, other)).collect()
+    }
+
+    fn window_matches(&self, window: &Window, other: &Self) -> Vec<f32> {
+        let width = self.width.max(1);
+        let best = |row: &[f32]| {
+            let rows = other.windows.iter().flat_map(|o| o.tokens.chunks_exact(width));
+            rows.map(|r| dot(row, r)).max_by(f32::total_cmp).unwrap_or(0.0)
+        };
+        window.tokens.chunks_exact(width).map(best).collect()
+    }
+}
+
+/// Scales to length 1; a zero vector stays zero.
+fn normalize(vector: &mut [f32]) {
+    let norm = dot(vector, vector).sqrt();
+    if norm > 0.0 {
+        vector.iter_mut().for_each(|x| *x /= norm);
+    }
+}
+
+/// Dot product in eight interleaved sums: vectorises, and its order of additions never changes, so the same two
+/// vectors give the same bits everywhere.
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 8];
+    let (a8, a_rest) = a.as_chunks::<8>();
+    let (b8, b_rest) = b.as_chunks::<8>();
+    for (x, y) in a8.iter().zip(b8) {
+        for ((s, x), y) in sums.iter_mut().zip(x).zip(y) {
+            *s += x * y;
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+/// Mean, or `None` of nothing.
+pub fn mean(values: &[f32]) -> Option<f32> {
+    (!values.is_empty()).then(|| values.iter().sum::<f32>() / values.len() as f32)
+}
+
+/// The `q` quantile (`0..=1`) by nearest rank, or `None` of nothing.
+pub fn quantile(values: &[f32], q: f32) -> Option<f32> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let rank = (q * (sorted.len().saturating_sub(1)) as f32).round() as usize;
+    sorted.get(rank).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(windows: &[&[[f32; 2]]]) -> TextVectors {
+        let window = |rows: &&[[f32; 2]]| Window {
+            pooled: rows[0].to_vec(),
+            tokens: rows.concat(),
+            offsets: (0..rows.len()).map(|i| i..i + 1).collect(),
+        };
+        TextVectors::new(2, windows.iter().map(window).collect())
+    }
+
+    #[test]
+    fn the_worst_window_of_an_action_counts() {
+        let intent = text(&[&[[2.0, 0.0]]]);
+        let action = text(&[&[[5.0, 0.0]], &[[0.0, 3.0]]]);
+        assert_eq!(action.cosine(&intent), Some(0.0));
+        assert_eq!(intent.cosine(&action), Some(1.0));
+        assert_eq!(TextVectors::default().cosine(&intent), None);
+    }
+
+    #[test]
+    fn every_token_finds_its_best_partner() {
+        let a = text(&[&[[1.0, 0.0], [0.0, 1.0]]]);
+        let b = text(&[&[[1.0, 1.0]]]);
+        let m = a.best_matches(&b);
+        assert!((m[0][0] - 0.5f32.sqrt()).abs() < 1e-6 && (m[0][1] - 0.5f32.sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn dot_agrees_with_the_plain_sum_at_odd_lengths() {
+        for n in [0, 1, 7, 8, 9, 31, 384] {
+            let a: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin()).collect();
+            let plain: f64 = a.iter().map(|x| f64::from(*x).powi(2)).sum();
+            assert!((f64::from(dot(&a, &a)) - plain).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn quantiles_by_nearest_rank() {
+        assert_eq!(quantile(&[3.0, 1.0, 2.0], 0.5), Some(2.0));
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+}

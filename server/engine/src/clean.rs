@@ -1,0 +1,74 @@
+//! Folds every text of a request in one place, and remembers what stood out.
+
+use rhumb_drift::Action;
+use rhumb_models::fold::{Folded, fold};
+use serde_json::{Map, Value};
+
+/// Folds all texts of `action`.
+pub fn clean_action(action: &Action, findings: &mut Vec<String>) -> Action {
+    Action {
+        tool: clean(&action.tool, "tool", findings),
+        tool_description: clean(&action.tool_description, "tool_description", findings),
+        server: action.server.clone(),
+        arguments: clean_map(&action.arguments, findings),
+        input_schema: action.input_schema.clone(),
+        text: clean(&action.text, "text", findings),
+        effect: action.effect,
+    }
+}
+
+/// Folds one text; what stood out is noted once for each place.
+pub fn clean(text: &str, place: &str, findings: &mut Vec<String>) -> String {
+    let Folded { text, invisible, compatibility } = fold(text);
+    let mut note = |what: &str| {
+        let finding = format!("{what}:{place}");
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    };
+    if invisible {
+        note("invisible_characters");
+    }
+    if compatibility {
+        note("compatibility_forms");
+    }
+    text.into_owned()
+}
+
+fn clean_map(map: &Map<String, Value>, findings: &mut Vec<String>) -> Map<String, Value> {
+    map.iter()
+        .map(|(name, value)| {
+            let place = format!("arguments.{name}");
+            (clean(name, &place, findings), clean_value(value, &place, findings))
+        })
+        .collect()
+}
+
+/// Depth is bounded by the check of the action, which comes first.
+fn clean_value(value: &Value, place: &str, findings: &mut Vec<String>) -> Value {
+    match value {
+        Value::String(text) => Value::String(clean(text, place, findings)),
+        Value::Array(items) => items.iter().map(|v| clean_value(v, place, findings)).collect(),
+        Value::Object(map) => {
+            let entries = map.iter().map(|(k, v)| (clean(k, place, findings), clean_value(v, place, findings)));
+            Value::Object(entries.collect())
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn hidden_characters_are_removed_everywhere_and_told_once_for_each_argument() {
+        let arguments = json!({"to": ["a\u{200b}b", "c\u{200b}d"], "n": 1}).as_object().cloned().unwrap();
+        let action = Action { tool: "se\u{2060}nd".into(), arguments, ..Action::default() };
+        let mut findings = Vec::new();
+        let cleaned = clean_action(&action, &mut findings);
+        assert_eq!((cleaned.tool.as_str(), &cleaned.arguments["to"]), ("send", &json!(["ab", "cd"])));
+        assert_eq!(findings, ["invisible_characters:tool", "invisible_characters:arguments.to"]);
+    }
+}

@@ -1,0 +1,436 @@
+//! The way of one request.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use moka::sync::Cache;
+use rhumb_drift::action::check_context;
+use rhumb_drift::features::Measured;
+use rhumb_drift::{
+    Action, Calibration, ContextItem, Evidence, IntentIndex, Policy, Rendering, SourceIndex, Status, TextVectors,
+    Window, score,
+};
+use rhumb_models::encoder::{Encoder, EncoderInfo, Encoding};
+use rhumb_models::tokenizer::{TokenWindow, Tokenizer, WindowRule};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::answer::{Answer, ScoreInput, Timings};
+use crate::cache::{Key, cache, key};
+use crate::clean::{clean, clean_action};
+use crate::config::EngineConfig;
+use crate::error::EngineError;
+use crate::worker::{Counters, Encoded, Job, run};
+
+/// What to do where the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Refuse at once: for callers in the path of an action.
+    Refuse,
+    /// Wait for a place: for files and batches.
+    Wait,
+}
+
+/// Scores actions. Cheap to clone; all clones share one encoder and its caches.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    tokenizer: Tokenizer,
+    info: EncoderInfo,
+    calibration: Calibration,
+    calibration_id: String,
+    policy: Policy,
+    config: EngineConfig,
+    jobs: mpsc::Sender<Job>,
+    intents: Cache<Key, Arc<IntentIndex>>,
+    actions: Cache<Key, Arc<Vectors>>,
+    contexts: Cache<Key, Arc<SourceIndex>>,
+    counters: Arc<Counters>,
+}
+
+/// A text as vectors, and whether it was seen whole.
+struct Vectors {
+    vectors: TextVectors,
+    truncated: bool,
+}
+
+/// A request after folding, ready for the encoder.
+struct Prepared {
+    intent: String,
+    action: Action,
+    main: Rendering,
+    side: Option<Rendering>,
+    context: Vec<ContextItem>,
+    findings: Vec<String>,
+}
+
+/// Texts up to this many bytes are tokenized on the async thread: it takes less than handing them over.
+const INLINE_BYTES: usize = 8 * 1024;
+
+impl Engine {
+    /// Starts the encoder thread. It ends when the last clone of the engine is dropped; the handle tells.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn start(
+        tokenizer: Tokenizer,
+        mut encoder: Box<dyn Encoder>,
+        calibration: Calibration,
+        policy: Policy,
+        config: EngineConfig,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (jobs, receiver) = mpsc::channel(config.queue.max(1));
+        let counters = Arc::new(Counters::default());
+        let info = encoder.info().clone();
+        let (budget, worker_counters) = (config.batch_tokens, Arc::clone(&counters));
+        let thread = std::thread::Builder::new()
+            .name("rhumb-encoder".into())
+            .spawn(move || run(receiver, encoder.as_mut(), budget, &worker_counters))?;
+        let shared = Shared {
+            tokenizer,
+            info,
+            calibration_id: calibration.id(),
+            calibration,
+            policy,
+            jobs,
+            intents: cache(config.intent_cache_mb, IntentIndex::bytes),
+            actions: cache(config.action_cache_mb, |v: &Vectors| v.vectors.bytes()),
+            contexts: cache(config.context_cache_mb, SourceIndex::bytes),
+            config,
+            counters,
+        };
+        Ok((Self { shared: Arc::new(shared) }, thread))
+    }
+
+    /// What encodes.
+    pub fn info(&self) -> &EncoderInfo {
+        &self.shared.info
+    }
+
+    /// Names the calibration in answers.
+    pub fn calibration_id(&self) -> &str {
+        &self.shared.calibration_id
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.shared.policy
+    }
+
+    /// Counters of the encoder thread.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Scores one action.
+    ///
+    /// # Errors
+    /// Input that cannot be scored, a full queue, a passed deadline, a failed encoder. Never an invented score.
+    pub async fn score(
+        &self,
+        input: ScoreInput,
+        deadline: Option<Instant>,
+        admission: Admission,
+    ) -> Result<Answer, EngineError> {
+        let Some(deadline) = deadline else {
+            return self.score_inner(input, None, admission).await;
+        };
+        let scoring = self.score_inner(input, Some(deadline), admission);
+        tokio::time::timeout_at(deadline.into(), scoring).await.unwrap_or(Err(EngineError::Deadline))
+    }
+
+    async fn score_inner(
+        &self,
+        input: ScoreInput,
+        deadline: Option<Instant>,
+        admission: Admission,
+    ) -> Result<Answer, EngineError> {
+        let started = Instant::now();
+        let shared = &self.shared;
+        shared.check(&input)?;
+        if !input.intent.is_anchor() {
+            return Ok(shared.without_anchor(&input, started));
+        }
+        let big = input.size() > INLINE_BYTES;
+        let prepare = { let shared = Arc::clone(shared); move || shared.prepare(input) };
+        let prepared = off_thread(big, prepare).await?;
+        let mut timings = Timings::default();
+        let intent = shared.intent(&prepared.intent, deadline, admission, &mut timings).await?;
+        if !has_tokens(&intent.vectors) {
+            return Ok(shared.answer_without_anchor(&prepared.action, prepared.findings, started));
+        }
+        let main = shared.action(&prepared.main.text, deadline, admission, &mut timings).await?;
+        let side = match &prepared.side {
+            Some(side) => Some(shared.action(&side.text, deadline, admission, &mut timings).await?),
+            None => None,
+        };
+        let shared = Arc::clone(shared);
+        off_thread(big, move || Ok(shared.finish(prepared, &intent, &main, side.as_deref(), timings, started))).await
+    }
+
+    /// Pooled vector of one text as it is, without folding; long text is cut at the model's maximum length.
+    ///
+    /// # Errors
+    /// As [`Engine::score`].
+    pub async fn embed(&self, text: &str) -> Result<(Vec<f32>, usize), EngineError> {
+        let rule = WindowRule { max_windows: 1, ..self.shared.rule() };
+        let windows = self.shared.tokenize(text.to_owned(), rule).await?.0;
+        let tokens = windows.iter().map(|w| w.ids.len()).sum();
+        let encoded = self.shared.encode(windows, None, Admission::Wait).await?;
+        let pooled = encoded.1.encodings.into_iter().next().unwrap_or_default().pooled;
+        Ok((pooled, tokens))
+    }
+}
+
+impl ScoreInput {
+    /// Rough bytes of what has to be read.
+    fn size(&self) -> usize {
+        let context: usize = self.context.iter().map(|c| c.text.len()).sum();
+        let arguments: usize = self.action.arguments.values().map(value_size).sum();
+        self.intent.text.len() + self.action.text.len() + self.action.tool_description.len() + arguments + context
+    }
+}
+
+fn value_size(value: &serde_json::Value) -> usize {
+    match value {
+        serde_json::Value::String(s) => s.len(),
+        serde_json::Value::Array(items) => items.iter().map(value_size).sum(),
+        serde_json::Value::Object(map) => map.iter().map(|(k, v)| k.len() + value_size(v)).sum(),
+        _ => 8,
+    }
+}
+
+/// Runs `work` here if it is small, else on a thread that may block.
+async fn off_thread<T: Send + 'static>(
+    big: bool,
+    work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
+) -> Result<T, EngineError> {
+    if !big {
+        return work();
+    }
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(EngineError::Stopped))
+}
+
+fn has_tokens(vectors: &TextVectors) -> bool {
+    vectors.token_count() > 0
+}
+
+impl Shared {
+    fn check(&self, input: &ScoreInput) -> Result<(), EngineError> {
+        let limits = &self.config.limits;
+        input.intent.check(limits)?;
+        input.action.check(limits)?;
+        Ok(check_context(&input.context, limits)?)
+    }
+
+    fn rule(&self) -> WindowRule {
+        WindowRule {
+            max_length: self.info.max_length,
+            overlap: self.config.window_overlap,
+            max_windows: self.config.max_windows,
+        }
+    }
+
+    fn prepare(&self, input: ScoreInput) -> Result<Prepared, EngineError> {
+        let mut findings = Vec::new();
+        let intent = clean(&input.intent.text, "intent", &mut findings);
+        let action = clean_action(&input.action, &mut findings);
+        // What folds to nothing is nothing.
+        action.check(&self.config.limits)?;
+        let main = Rendering::of(&action, self.config.action_bytes);
+        let side = Rendering::of_text(&action, self.config.action_bytes);
+        findings.extend(main.undeclared.iter().map(|name| format!("undeclared_argument:{name}")));
+        let context = self.clean_context(input.context, &mut findings);
+        Ok(Prepared { intent, action, main, side, context, findings })
+    }
+
+    /// Folds context within its byte budget; what is beyond it cannot vouch, which is the safe side.
+    fn clean_context(&self, items: Vec<ContextItem>, findings: &mut Vec<String>) -> Vec<ContextItem> {
+        let mut left = self.config.context_bytes;
+        let mut cut = false;
+        let mut cleaned = Vec::with_capacity(items.len());
+        for item in items {
+            let end = rhumb_drift::render::floor_boundary(&item.text, left);
+            cut |= end < item.text.len();
+            let text = item.text.get(..end).unwrap_or_default();
+            left -= end;
+            cleaned.push(ContextItem { text: clean(text, "context", findings), ..item });
+        }
+        if cut {
+            findings.push("context_cut".to_owned());
+        }
+        cleaned
+    }
+
+    fn without_anchor(&self, input: &ScoreInput, started: Instant) -> Answer {
+        self.answer_without_anchor(&input.action, Vec::new(), started)
+    }
+
+    fn answer_without_anchor(&self, action: &Action, findings: Vec<String>, started: Instant) -> Answer {
+        let threshold = self.calibration.threshold(action.effect);
+        Answer {
+            status: Status::NoAnchor,
+            drift: None,
+            similarity: None,
+            decision: self.policy.decide(Status::NoAnchor, None, threshold, action.effect),
+            threshold,
+            evidence: Evidence { findings, ..Evidence::default() },
+            features: None,
+            tokens: 0,
+            windows: 0,
+            timings: Timings { total: started.elapsed(), ..Timings::default() },
+        }
+    }
+
+    async fn intent(
+        &self,
+        text: &str,
+        deadline: Option<Instant>,
+        admission: Admission,
+        timings: &mut Timings,
+    ) -> Result<Arc<IntentIndex>, EngineError> {
+        let key = key(text);
+        if let Some(found) = self.intents.get(&key) {
+            timings.intent_cached = true;
+            return Ok(found);
+        }
+        let vectors = self.vectors(text, deadline, admission, timings).await?;
+        let index = Arc::new(IntentIndex::new(text, vectors.vectors));
+        self.intents.insert(key, Arc::clone(&index));
+        Ok(index)
+    }
+
+    async fn action(
+        &self,
+        text: &str,
+        deadline: Option<Instant>,
+        admission: Admission,
+        timings: &mut Timings,
+    ) -> Result<Arc<Vectors>, EngineError> {
+        let key = key(text);
+        if let Some(found) = self.actions.get(&key) {
+            timings.action_cached = true;
+            return Ok(found);
+        }
+        let vectors = Arc::new(self.vectors(text, deadline, admission, timings).await?);
+        self.actions.insert(key, Arc::clone(&vectors));
+        Ok(vectors)
+    }
+
+    async fn vectors(
+        &self,
+        text: &str,
+        deadline: Option<Instant>,
+        admission: Admission,
+        timings: &mut Timings,
+    ) -> Result<Vectors, EngineError> {
+        let (windows, truncated) = self.tokenize(text.to_owned(), self.rule()).await?;
+        let (windows, encoded) = self.encode(windows, deadline, admission).await?;
+        timings.queue += encoded.queue;
+        timings.encode += encoded.encode;
+        let width = self.info.width;
+        let windows = windows.into_iter().zip(encoded.encodings).map(|(w, e)| window(w, e, width)).collect();
+        Ok(Vectors { vectors: TextVectors::new(width, windows), truncated })
+    }
+
+    async fn tokenize(&self, text: String, rule: WindowRule) -> Result<(Vec<TokenWindow>, bool), EngineError> {
+        let failed = |e: rhumb_models::encoder::EncoderError| EngineError::Encoder(e.to_string());
+        let cut = |t: &Tokenizer, text: &str| t.windows(text, rule).map(|w| (w.windows, w.truncated)).map_err(failed);
+        if text.len() <= INLINE_BYTES {
+            return cut(&self.tokenizer, &text);
+        }
+        tokio::task::block_in_place(|| cut(&self.tokenizer, &text))
+    }
+
+    async fn encode(
+        &self,
+        windows: Vec<TokenWindow>,
+        deadline: Option<Instant>,
+        admission: Admission,
+    ) -> Result<(Vec<TokenWindow>, Encoded), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let ids = windows.iter().map(|w| w.ids.clone()).collect();
+        let job = Job { windows: ids, deadline, queued: Instant::now(), reply };
+        match admission {
+            Admission::Refuse => self.jobs.try_send(job).map_err(|e| match e {
+                mpsc::error::TrySendError::Full(_) => EngineError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => EngineError::Stopped,
+            })?,
+            Admission::Wait => self.jobs.send(job).await.map_err(|_| EngineError::Stopped)?,
+        }
+        let encoded = answer.await.unwrap_or(Err(EngineError::Stopped))?;
+        Ok((windows, encoded))
+    }
+
+    fn source(&self, text: &str) -> Arc<SourceIndex> {
+        let make = || Arc::new(SourceIndex::of(text));
+        self.contexts.get_with(key(text), make)
+    }
+
+    fn sources(&self, prepared: &Prepared, trusted: bool) -> Vec<Arc<SourceIndex>> {
+        prepared.context.iter().filter(|c| c.trusted == trusted).map(|c| self.source(&c.text)).collect()
+    }
+
+    fn finish(
+        &self,
+        prepared: Prepared,
+        intent: &IntentIndex,
+        main: &Vectors,
+        side: Option<&Vectors>,
+        mut timings: Timings,
+        started: Instant,
+    ) -> Answer {
+        let begun = Instant::now();
+        let (trusted, untrusted) = (self.sources(&prepared, true), self.sources(&prepared, false));
+        let measured = Measured {
+            action: &prepared.action,
+            vectors: &main.vectors,
+            segments: &prepared.main.segments,
+            intent,
+            trusted: &trusted,
+            untrusted: &untrusted,
+        };
+        let text_only = Action { text: prepared.action.text.clone(), ..Action::default() };
+        let side_measured = prepared.side.as_ref().zip(side).map(|(rendering, vectors)| Measured {
+            action: &text_only,
+            vectors: &vectors.vectors,
+            segments: &rendering.segments,
+            ..measured
+        });
+        let cut = prepared.main.cut
+            || main.truncated
+            || prepared.side.as_ref().is_some_and(|s| s.cut)
+            || side.is_some_and(|s| s.truncated);
+        let mut scored = score(&self.calibration, measured, side_measured, cut);
+        scored.evidence.findings.extend(prepared.findings);
+        let effect = prepared.action.effect;
+        let threshold = self.calibration.threshold(effect);
+        timings.drift = begun.elapsed();
+        timings.total = started.elapsed();
+        Answer {
+            status: scored.status,
+            drift: Some(scored.drift),
+            similarity: scored.similarity,
+            decision: self.policy.decide(scored.status, Some(scored.drift), threshold, effect),
+            threshold,
+            evidence: scored.evidence,
+            features: Some(scored.features),
+            tokens: main.vectors.token_count(),
+            windows: main.vectors.windows().len(),
+            timings,
+        }
+    }
+}
+
+/// Puts ids and vectors together, without the special tokens at both ends.
+fn window(ids: TokenWindow, encoding: Encoding, width: usize) -> Window {
+    let inner = encoding.tokens.len().saturating_sub(width);
+    let tokens = encoding.tokens.get(width..inner).unwrap_or_default().to_vec();
+    Window { pooled: encoding.pooled, tokens, offsets: ids.offsets }
+}
+
+/// How long a caller that was refused should wait before it asks again.
+pub const RETRY_AFTER: Duration = Duration::from_millis(100);
