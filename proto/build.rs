@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("rhumb_descriptor.bin"), &bytes)?;
     tonic_prost_build::configure()
         .codec_path("crate::codec::StrictCodec")
+        .compile_well_known_types(true)
         .extern_path(".google.protobuf", "::pbjson_types")
         .compile_fds(descriptors)?;
     pbjson_build::Builder::new().register_descriptors(&bytes)?.build(&[".rhumb.v1"])?;

@@ -1,3 +1,11 @@
-//! Text to vectors: bundles, tokenizer and encoders.
+//! Text to vectors: bundles, text folding, tokenizer and encoders.
 
 pub mod bundle;
+pub mod encoder;
+pub mod fold;
+pub mod golden;
+pub mod load;
+pub mod tokenizer;
+
+pub use bundle::{Bundle, BundleError, Manifest, Store};
+pub use load::{Device, LoadOptions, Loaded, Precision, load};

@@ -87,7 +87,8 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 64, intent_bytes: 64 * 1024, name_bytes: 1024, context_items: 1024 }
+        // 32 levels are what a protobuf decoder with its limit of 100 takes of nested structs.
+        Self { depth: 32, intent_bytes: 64 * 1024, name_bytes: 1024, context_items: 1024 }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Each has a direction: either more of it means more drift, or less. The head may weigh a feature with zero, but never
 //! against its direction, so that no attacker gains by raising a number that looks good elsewhere.
 
+use std::sync::Arc;
+
 use crate::action::Action;
 use crate::grounding::{Grounding, Sources, ground};
 use crate::render::Segment;
@@ -59,9 +61,9 @@ pub struct Measured<'a> {
     /// The request.
     pub intent: &'a IntentIndex,
     /// Context that may vouch.
-    pub trusted: &'a [SourceIndex],
+    pub trusted: &'a [Arc<SourceIndex>],
     /// Context that may not.
-    pub untrusted: &'a [SourceIndex],
+    pub untrusted: &'a [Arc<SourceIndex>],
 }
 
 /// Measures one action.

@@ -1,6 +1,7 @@
 //! Where the values of the arguments come from: the request, trusted context, untrusted context, or nowhere.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::action::Action;
 use crate::entity::{Entity, extract, squash};
@@ -69,9 +70,9 @@ pub struct Sources<'a> {
     /// The originating request.
     pub intent: &'a SourceIndex,
     /// Context that may vouch.
-    pub trusted: &'a [SourceIndex],
+    pub trusted: &'a [Arc<SourceIndex>],
     /// Context that may not.
-    pub untrusted: &'a [SourceIndex],
+    pub untrusted: &'a [Arc<SourceIndex>],
 }
 
 /// Grades every value of the action.
@@ -102,7 +103,7 @@ fn prefix(text: &str) -> (&str, bool) {
 
 fn grade_leaf(leaf: &Leaf, text: &str, entities: &[Entity], sources: Sources<'_>, undeclared: bool) -> ValueGrade {
     let in_intent = grade_text(text, entities, sources.intent);
-    let best = |indexes: &[SourceIndex]| {
+    let best = |indexes: &[Arc<SourceIndex>]| {
         indexes.iter().map(|s| grade_text(text, entities, s)).max_by(f32::total_cmp).unwrap_or(0.0)
     };
     let in_trusted = best(sources.trusted);
@@ -157,7 +158,7 @@ fn lack(text: &str, entities: &[Entity], sources: Sources<'_>, grade: f32) -> f3
     }
     let known = |e: &Entity| {
         let raw = text.get(e.range.clone()).unwrap_or_default();
-        let all = std::iter::once(sources.intent).chain(sources.trusted);
+        let all = std::iter::once(sources.intent).chain(sources.trusted.iter().map(Arc::as_ref));
         all.map(|s| s.grade(e, raw)).max_by(f32::total_cmp).unwrap_or(0.0)
     };
     entities.iter().map(|e| e.kind.weight() * (1.0 - known(e))).sum()
@@ -210,7 +211,7 @@ mod tests {
     fn grounded(intent: &str, trusted: &[&str], untrusted: &[&str], arguments: serde_json::Value) -> Grounding {
         let action =
             Action { tool: "t".into(), arguments: arguments.as_object().cloned().unwrap(), ..Action::default() };
-        let index = |texts: &[&str]| texts.iter().map(|t| SourceIndex::of(t)).collect::<Vec<_>>();
+        let index = |texts: &[&str]| texts.iter().map(|t| Arc::new(SourceIndex::of(t))).collect::<Vec<_>>();
         let sources = Sources {
             intent: &SourceIndex::of(intent),
             trusted: &index(trusted),

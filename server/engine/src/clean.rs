@@ -35,13 +35,18 @@ pub fn clean(text: &str, place: &str, findings: &mut Vec<String>) -> String {
     text.into_owned()
 }
 
+/// Two names that fold to the same one are both kept, the later one as it was written: a hidden character in a name must
+/// not make an argument disappear.
 fn clean_map(map: &Map<String, Value>, findings: &mut Vec<String>) -> Map<String, Value> {
-    map.iter()
-        .map(|(name, value)| {
-            let place = format!("arguments.{name}");
-            (clean(name, &place, findings), clean_value(value, &place, findings))
-        })
-        .collect()
+    let mut cleaned = Map::new();
+    for (name, value) in map {
+        let place = format!("arguments.{name}");
+        let folded = clean(name, &place, findings);
+        let value = clean_value(value, &place, findings);
+        let taken = cleaned.contains_key(&folded) || (folded != *name && map.contains_key(&folded));
+        cleaned.insert(if taken { name.clone() } else { folded }, value);
+    }
+    cleaned
 }
 
 /// Depth is bounded by the check of the action, which comes first.
@@ -61,6 +66,15 @@ fn clean_value(value: &Value, place: &str, findings: &mut Vec<String>) -> Value 
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn names_that_fold_to_one_name_are_both_kept() {
+        for arguments in [json!({"to": 1, "t\u{200b}o": 2}), json!({"t\u{200b}o": 1, "t\u{2060}o": 2})] {
+            let action =
+                Action { tool: "t".into(), arguments: arguments.as_object().cloned().unwrap(), ..Action::default() };
+            assert_eq!(clean_action(&action, &mut Vec::new()).arguments.len(), 2);
+        }
+    }
 
     #[test]
     fn hidden_characters_are_removed_everywhere_and_told_once_for_each_argument() {

@@ -155,8 +155,10 @@ impl Engine {
             return Ok(shared.without_anchor(&input, started));
         }
         let big = input.size() > INLINE_BYTES;
-        let prepare = { let shared = Arc::clone(shared); move || shared.prepare(input) };
-        let prepared = off_thread(big, prepare).await?;
+        let prepared = {
+            let shared = Arc::clone(shared);
+            off_thread(big, move || shared.prepare(input)).await?
+        };
         let mut timings = Timings::default();
         let intent = shared.intent(&prepared.intent, deadline, admission, &mut timings).await?;
         if !has_tokens(&intent.vectors) {
@@ -286,7 +288,7 @@ impl Shared {
     }
 
     async fn intent(
-        &self,
+        self: &Arc<Self>,
         text: &str,
         deadline: Option<Instant>,
         admission: Admission,
@@ -304,7 +306,7 @@ impl Shared {
     }
 
     async fn action(
-        &self,
+        self: &Arc<Self>,
         text: &str,
         deadline: Option<Instant>,
         admission: Admission,
@@ -321,7 +323,7 @@ impl Shared {
     }
 
     async fn vectors(
-        &self,
+        self: &Arc<Self>,
         text: &str,
         deadline: Option<Instant>,
         admission: Admission,
@@ -336,13 +338,15 @@ impl Shared {
         Ok(Vectors { vectors: TextVectors::new(width, windows), truncated })
     }
 
-    async fn tokenize(&self, text: String, rule: WindowRule) -> Result<(Vec<TokenWindow>, bool), EngineError> {
+    async fn tokenize(self: &Arc<Self>, text: String, rule: WindowRule) -> Result<(Vec<TokenWindow>, bool), EngineError> {
         let failed = |e: rhumb_models::encoder::EncoderError| EngineError::Encoder(e.to_string());
-        let cut = |t: &Tokenizer, text: &str| t.windows(text, rule).map(|w| (w.windows, w.truncated)).map_err(failed);
+        let cut = move |t: &Tokenizer, text: &str| t.windows(text, rule).map(|w| (w.windows, w.truncated)).map_err(failed);
         if text.len() <= INLINE_BYTES {
             return cut(&self.tokenizer, &text);
         }
-        tokio::task::block_in_place(|| cut(&self.tokenizer, &text))
+        let shared = Arc::clone(self);
+        let work = move || cut(&shared.tokenizer, &text);
+        tokio::task::spawn_blocking(work).await.unwrap_or(Err(EngineError::Stopped))
     }
 
     async fn encode(

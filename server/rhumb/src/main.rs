@@ -1,2 +1,49 @@
-//! placeholder
-fn main(){}
+//! Rhumb says, for every action of an AI agent, how far it has drifted from what a human asked for.
+
+mod cli;
+mod client;
+mod commands;
+mod config;
+mod convert;
+mod failure;
+mod lines;
+mod progress;
+mod service;
+mod startup;
+mod table;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::init(&cli.log);
+    match run(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            anstream::eprintln!("rhumb: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::io("runtime"))?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => commands::demo::run(args).await,
+            Command::Serve(args) => commands::serve::run(args).await,
+            Command::Score(args) => commands::score::run(args).await,
+            Command::Embed(args) => commands::embed::run(args).await,
+            Command::Eval(args) => commands::eval::run(args).await,
+            Command::Train(args) => commands::train::run(args).await,
+            Command::Bench(args) => commands::bench::run(args).await,
+            Command::Model(args) => commands::model::run(args),
+        }
+    })
+}

