@@ -1,3 +1,5 @@
 //! Text to vectors: bundles, tokenizer and encoders.
 
 pub mod bundle;
+
+pub use bundle::{Bundle, BundleError, Manifest, Store};

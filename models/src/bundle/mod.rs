@@ -1,1 +1,19 @@
 //! Bundles: a model with all that scoring needs, and the digests that prove it.
+//!
+//! A bundle is three files (weights, tokenizer, configuration) and a [`Manifest`] that pins each by size and
+//! SHA-256. A [`Store`] keeps bundles in one directory; [`Store::load`] hands
+//! out bytes that have been checked.
+
+mod digest;
+mod error;
+mod home;
+mod manifest;
+mod rules;
+mod store;
+
+#[cfg(test)]
+mod testing;
+
+pub use error::BundleError;
+pub use manifest::{Architecture, EncoderSpec, FileSpec, Manifest, Pooling, Role, Source, Wheel};
+pub use store::{Bundle, FileReport, Listed, State, Store};
