@@ -2,4 +2,4 @@
 
 pub mod bundle;
 
-pub use bundle::{Bundle, BundleError, Manifest, Store};
+pub use bundle::{Bundle, BundleError, FetchEvent, FetchOutcome, Manifest, Store};
