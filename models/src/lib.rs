@@ -7,5 +7,5 @@ pub mod golden;
 pub mod load;
 pub mod tokenizer;
 
-pub use bundle::{Bundle, BundleError, Manifest, Store};
+pub use bundle::{Bundle, BundleError, FetchEvent, FetchOutcome, Manifest, Store};
 pub use load::{Device, LoadOptions, Loaded, Precision, load};
