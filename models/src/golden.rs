@@ -59,7 +59,8 @@ impl Golden {
         let ids = split(integers(&tensor("token_ids")?), &lengths);
         let pooled = floats(&tensor("pooled")?);
         let width = pooled.len() / texts.len().max(1);
-        let tokens = (0..texts.len()).filter_map(|i| Some((i, floats(&file.tensor(&format!("tokens_{i}")).ok()?))));
+        let tokens =
+            (0..texts.len()).filter_map(|i| Some((i, floats(&file.tensor(&format!("tokens_{i}")).ok()?))));
         let golden = Self {
             pooled: pooled.chunks_exact(width.max(1)).map(<[f32]>::to_vec).collect(),
             tokens: tokens.collect(),
@@ -108,11 +109,13 @@ impl Agreement {
         let largest = differences.fold(0.0, |m: f32, d| if d.is_nan() || d > m { d } else { m });
         let product: f32 = found.iter().zip(expected).map(|(a, b)| a * b).sum();
         self.texts += 1;
-        self.largest_difference = if same_length { largest.max(self.largest_difference) } else { f32::INFINITY };
+        self.largest_difference =
+            if same_length { largest.max(self.largest_difference) } else { f32::INFINITY };
         if largest.is_nan() {
             self.largest_difference = f32::INFINITY;
         }
-        self.lowest_cosine = if product < self.lowest_cosine || product.is_nan() { product } else { self.lowest_cosine };
+        self.lowest_cosine =
+            if product < self.lowest_cosine || product.is_nan() { product } else { self.lowest_cosine };
     }
 
     /// Whether an encoder of this precision is good enough to serve: 1e-5 in f32, a cosine of 0.995 elsewhere.

@@ -14,7 +14,10 @@ pub struct Tokenizer {
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokenizer").field("first", &self.first).field("last", &self.last).finish_non_exhaustive()
+        f.debug_struct("Tokenizer")
+            .field("first", &self.first)
+            .field("last", &self.last)
+            .finish_non_exhaustive()
     }
 }
 

@@ -175,8 +175,12 @@ mod tests {
 
     #[test]
     fn a_drift_of_zero_is_written_and_no_drift_is_not() {
-        let mut response =
-            ScoreResponse { drift: Some(0.0), verdict: Verdict::Allow.into(), status: Status::Scored.into(), ..Default::default() };
+        let mut response = ScoreResponse {
+            drift: Some(0.0),
+            verdict: Verdict::Allow.into(),
+            status: Status::Scored.into(),
+            ..Default::default()
+        };
         let text = serde_json::to_string(&response).unwrap();
         assert!(text.contains(r#""drift":0"#) && text.contains(r#""verdict":"ALLOW""#), "{text}");
         response.drift = None;

@@ -4,7 +4,14 @@ pub mod codec;
 pub mod json;
 
 /// Messages and services of package `rhumb.v1`; the comments are in `proto/rhumb/v1/*.proto`.
-#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::indexing_slicing, clippy::unwrap_used, rust_2018_idioms)]
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    rust_2018_idioms
+)]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/rhumb.v1.rs"));
     include!(concat!(env!("OUT_DIR"), "/rhumb.v1.serde.rs"));

@@ -43,13 +43,19 @@ impl BertConfig {
         let config: Self = serde_json::from_slice(json).map_err(|e| EncoderError::Config(e.to_string()))?;
         let fail = |key: &str, problem: String| Err(EncoderError::Config(format!("{key}: {problem}")));
         if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
-            return fail("num_attention_heads", format!("does not divide hidden_size {}", config.hidden_size));
+            return fail(
+                "num_attention_heads",
+                format!("does not divide hidden_size {}", config.hidden_size),
+            );
         }
         if config.hidden_act != "gelu" {
             return fail("hidden_act", format!("{:?} is not supported, only \"gelu\"", config.hidden_act));
         }
         if config.position_embedding_type != "absolute" {
-            return fail("position_embedding_type", format!("{:?} is not supported", config.position_embedding_type));
+            return fail(
+                "position_embedding_type",
+                format!("{:?} is not supported", config.position_embedding_type),
+            );
         }
         Ok(config)
     }

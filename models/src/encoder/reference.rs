@@ -124,7 +124,8 @@ impl Bert {
         let tables = root.pp("embeddings");
         let width = config.hidden_size;
         let table = |rows, name| candle_nn::embedding(rows, width, tables.pp(name));
-        let layers = (0..config.num_hidden_layers).map(|i| Layer::load(config, root.pp(format!("encoder.layer.{i}"))));
+        let layers =
+            (0..config.num_hidden_layers).map(|i| Layer::load(config, root.pp(format!("encoder.layer.{i}"))));
         Ok(Self {
             words: table(config.vocab_size, "word_embeddings")?,
             positions: table(config.max_position_embeddings, "position_embeddings")?,
@@ -179,7 +180,8 @@ impl Layer {
     fn attention(&self, states: &Tensor) -> candle_core::Result<Tensor> {
         let tokens = states.dim(0)?;
         // [tokens, width] to [heads, tokens, head_size]
-        let split = |x: Tensor| x.reshape((tokens, self.heads, self.head_size))?.transpose(0, 1)?.contiguous();
+        let split =
+            |x: Tensor| x.reshape((tokens, self.heads, self.head_size))?.transpose(0, 1)?.contiguous();
         let query = (split(self.query.forward(states)?)? / (self.head_size as f64).sqrt())?;
         let key = split(self.key.forward(states)?)?;
         let value = split(self.value.forward(states)?)?;

@@ -74,8 +74,21 @@ impl Calibration {
         Ok(calibration)
     }
 
+    /// A calibration that says 0.5 to everything: for measuring features before there is a head.
+    pub fn neutral(model_digest: &str) -> Self {
+        let weight = Weight { mean: 0.0, sd: 1.0, weight: 0.0 };
+        Self {
+            name: "neutral".into(),
+            model_digest: model_digest.to_owned(),
+            bias: 0.0,
+            features: FEATURES.iter().map(|f| (f.name.to_owned(), weight)).collect(),
+            thresholds: [Effect::Read, Effect::Write, Effect::Unknown].map(|e| (e, 0.5)).into(),
+        }
+    }
+
     fn check(&self) -> Result<(), CalibrationError> {
-        let fail = |field: String, problem: &str| CalibrationError::Field { field, problem: problem.to_owned() };
+        let fail =
+            |field: String, problem: &str| CalibrationError::Field { field, problem: problem.to_owned() };
         for feature in FEATURES {
             let field = format!("features.{}", feature.name);
             let weight = self.features.get(feature.name).ok_or_else(|| fail(field.clone(), "is missing"))?;
@@ -86,7 +99,8 @@ impl Calibration {
                 return Err(fail(field, "weighs against its direction"));
             }
         }
-        if let Some(name) = self.features.keys().find(|name| FEATURES.iter().all(|f| f.name != name.as_str())) {
+        if let Some(name) = self.features.keys().find(|name| FEATURES.iter().all(|f| f.name != name.as_str()))
+        {
             return Err(fail(format!("features.{name}"), "is not known"));
         }
         for effect in [Effect::Read, Effect::Write, Effect::Unknown] {
@@ -168,7 +182,9 @@ pub(crate) mod tests {
 
     #[test]
     fn less_similarity_is_more_drift() {
-        let at = |cosine| calibration().drift(&features([Some(cosine), None, None, None, None, None, None, None, None])).0;
+        let at = |cosine| {
+            calibration().drift(&features([Some(cosine), None, None, None, None, None, None, None, None])).0
+        };
         assert!(at(0.4) > at(0.5) && at(0.5) > at(0.6));
         assert_eq!(at(-1.0), at(-0.5), "clipped");
     }

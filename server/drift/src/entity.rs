@@ -100,7 +100,8 @@ pub struct Entity {
     pub range: Range<usize>,
 }
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const MONTH: &str = r"(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)";
 const EXTENSIONS: &str = "txt|md|pdf|docx?|xlsx?|pptx?|csv|tsv|json|ya?ml|toml|xml|html?|py|rs|js|ts|sh|c|cpp|java|go|log|zip|gz|tar|png|jpe?g|gif|svg|mp[34]|wav|eml|ics|db|sql|ini|cfg|conf|env|pem|key";
 const TLDS: &str = "com|org|net|io|dev|ai|co|edu|gov|info|biz|app|me|uk|de|fr|eu|us|ca|ch|nl|ru|cn|jp|in|xyz|tv|site|online|tech";
@@ -130,12 +131,15 @@ struct Finder {
     kind: Kind,
     /// Group 1 is the entity.
     pattern: Regex,
-    norm: fn(&str) -> Option<Norm>,
+    norm: Normalise,
 }
+
+/// `None` where the text only looks like an entity of the kind.
+type Normalise = fn(&str) -> Option<Norm>;
 
 /// The finders, most specific first.
 static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
-    let table: [(Kind, String, fn(&str) -> Option<Norm>); 15] = [
+    let table: [(Kind, String, Normalise); 15] = [
         (Kind::Email, r"([\w.+-]+@[\w-]+(?:\.[\w-]+)+)".into(), lower),
         (Kind::Url, r#"(?i)((?:https?|ftp|wss?)://[^\s"'<>\)\]]+)"#.into(), url),
         (Kind::File, format!(r"(?i)\b([\w-]+(?:\.[\w-]+)*\.(?:{EXTENSIONS}))\b"), lower),
@@ -144,11 +148,23 @@ static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
         (Kind::Date, r"\b(\d{4}[-/]\d{1,2}[-/]\d{1,2})\b".into(), iso_day),
         (Kind::Date, r"\b(\d{1,2}/\d{1,2}/\d{4})\b".into(), slashed_day),
         (Kind::Date, format!(r"(?i)\b({MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?)\b"), spoken_day),
-        (Kind::Date, format!(r"(?i)\b(\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {MONTH}(?:,? \d{{4}})?)\b"), spoken_day),
-        (Kind::Time, r"(?i)\b(\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]\.?m\b)?|\d{1,2} ?[ap]\.?m\b)".into(), minutes),
+        (
+            Kind::Date,
+            format!(r"(?i)\b(\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {MONTH}(?:,? \d{{4}})?)\b"),
+            spoken_day,
+        ),
+        (
+            Kind::Time,
+            r"(?i)\b(\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]\.?m\b)?|\d{1,2} ?[ap]\.?m\b)".into(),
+            minutes,
+        ),
         (Kind::Path, r#"(?:^|[\s"'=(,])((?:[A-Za-z]:\\|~?/|\.{1,2}/)[\w.\-/\\ ]*[\w\-/\\])"#.into(), lower),
         (Kind::Phone, r"(\+?\(?\d{1,4}\)?(?:[ -.]\(?\d{2,4}\)?){2,5}|\+\d{7,15})".into(), phone),
-        (Kind::Id, r"\b((?:[A-Za-z]+[-_#]?\d[\w-]*|\d+[-_]?[A-Za-z][\w-]*\d[\w-]*|\d{9,}|\d+[A-Z]{2,}\w*))\b".into(), id),
+        (
+            Kind::Id,
+            r"\b((?:[A-Za-z]+[-_#]?\d[\w-]*|\d+[-_]?[A-Za-z][\w-]*\d[\w-]*|\d{9,}|\d+[A-Z]{2,}\w*))\b".into(),
+            id,
+        ),
         (Kind::Number, r"(?i)([-+]?\d[\d,]*(?:\.\d+)?(?: ?%|k\b|m\b)?)".into(), number),
         (Kind::Name, r"\b(\p{Lu}[\p{L}'’]+(?:[ -]\p{Lu}[\p{L}'’]+)*)".into(), name),
     ];
@@ -187,11 +203,11 @@ fn name(text: &str) -> Option<Norm> {
 
 /// Capitalised by grammar and not as names.
 const COMMON_CAPITALS: [&str; 62] = [
-    "the", "this", "that", "these", "those", "please", "can", "could", "would", "will", "what", "when", "where",
-    "which", "who", "how", "why", "hi", "hello", "hey", "dear", "and", "also", "then", "if", "it", "its", "we", "you",
-    "he", "she", "they", "my", "our", "your", "his", "her", "their", "in", "on", "at", "for", "from", "to", "with",
-    "as", "after", "before", "do", "does", "is", "are", "was", "be", "send", "get", "find", "create", "make", "add",
-    "check", "thanks",
+    "the", "this", "that", "these", "those", "please", "can", "could", "would", "will", "what", "when",
+    "where", "which", "who", "how", "why", "hi", "hello", "hey", "dear", "and", "also", "then", "if", "it",
+    "its", "we", "you", "he", "she", "they", "my", "our", "your", "his", "her", "their", "in", "on", "at",
+    "for", "from", "to", "with", "as", "after", "before", "do", "does", "is", "are", "was", "be", "send",
+    "get", "find", "create", "make", "add", "check", "thanks",
 ];
 
 /// `10,000`, `98.70`, `5k`, `20 %`.

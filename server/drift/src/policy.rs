@@ -89,7 +89,11 @@ impl Policy {
     /// # Errors
     /// Says which key is out of range.
     pub fn check(&self) -> Result<(), String> {
-        if (0.0..=1.0).contains(&self.far) { Ok(()) } else { Err("far: needs a number from 0 to 1".to_owned()) }
+        if (0.0..=1.0).contains(&self.far) {
+            Ok(())
+        } else {
+            Err("far: needs a number from 0 to 1".to_owned())
+        }
     }
 
     /// Decides. `drift` is absent where there is no score.
@@ -99,7 +103,9 @@ impl Policy {
             (Status::Unparsable, _) | (_, None) => {
                 Decision { verdict: self.unparsable, reason: "action_unparsable" }
             }
-            (Status::Truncated, Some(drift)) => self.at_least_truncated(self.by_drift(drift, threshold, effect), effect),
+            (Status::Truncated, Some(drift)) => {
+                self.at_least_truncated(self.by_drift(drift, threshold, effect), effect)
+            }
             (Status::Scored, Some(drift)) => self.by_drift(drift, threshold, effect),
         }
     }

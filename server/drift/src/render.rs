@@ -146,7 +146,9 @@ fn first_sentence(description: &str) -> &str {
     let end = text
         .char_indices()
         .zip(text.chars().skip(1).map(Some).chain([None]))
-        .find(|((_, c), next)| *c == '\n' || (matches!(c, '.' | '!' | '?') && next.is_none_or(char::is_whitespace)))
+        .find(|((_, c), next)| {
+            *c == '\n' || (matches!(c, '.' | '!' | '?') && next.is_none_or(char::is_whitespace))
+        })
         .map_or(text.len(), |((i, c), _)| if c == '\n' { i } else { i + c.len_utf8() });
     text.get(..floor_boundary(text, end.min(DESCRIPTION_BYTES))).unwrap_or(text)
 }
@@ -169,7 +171,8 @@ mod tests {
     fn a_call_reads_as_a_sentence_and_its_segments_point_into_it() {
         let r = Rendering::of(&action(json!({"recipient": "UK123", "amount": 98.7})), 4096);
         assert_eq!(r.text, "send money: amount is 98.7, recipient is UK123. Sends money to a recipient.");
-        let read = |i: usize| -> Vec<&str> { r.segments[i].ranges.iter().map(|x| &r.text[x.clone()]).collect() };
+        let read =
+            |i: usize| -> Vec<&str> { r.segments[i].ranges.iter().map(|x| &r.text[x.clone()]).collect() };
         assert_eq!(read(0), ["send money", "Sends money to a recipient."]);
         assert_eq!(read(2), ["recipient is UK123"]);
         assert!(!r.cut);

@@ -51,9 +51,11 @@ fn clauses(text: &str) -> Vec<Range<usize>> {
 }
 
 fn ends(text: &str) -> Vec<usize> {
-    let followed_by_space = |at: usize| text.get(at..).and_then(|t| t.chars().next()).is_none_or(char::is_whitespace);
+    let followed_by_space =
+        |at: usize| text.get(at..).and_then(|t| t.chars().next()).is_none_or(char::is_whitespace);
     let marks = text.match_indices(['.', '!', '?', ';', ',', '\n']).map(|(i, m)| i + m.len());
-    let mut ends: Vec<usize> = marks.filter(|&e| followed_by_space(e) || text.get(..e).is_some_and(|t| t.ends_with('\n'))).collect();
+    let mut ends: Vec<usize> =
+        marks.filter(|&e| followed_by_space(e) || text.get(..e).is_some_and(|t| t.ends_with('\n'))).collect();
     ends.extend(text.match_indices(" and ").map(|(i, _)| i + 1));
     ends.sort_unstable();
     ends.retain(|&e| e < text.len());
@@ -136,7 +138,10 @@ mod tests {
     fn clauses_split_at_sentences_and_at_and() {
         let text = "Check the reviews, and book a room for two. Thanks a lot! Pay v1.2 now";
         let read: Vec<&str> = clauses(text).into_iter().map(|r| &text[r]).collect();
-        assert_eq!(read, ["Check the reviews, ", "and book a room for two.", " Thanks a lot!", " Pay v1.2 now"]);
+        assert_eq!(
+            read,
+            ["Check the reviews, ", "and book a room for two.", " Thanks a lot!", " Pay v1.2 now"]
+        );
     }
 
     #[test]

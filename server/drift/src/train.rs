@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array1, Array2};
 
-use crate::calibration::{Calibration, Weight, sigmoid};
+use crate::calibration::{Weight, sigmoid};
 use crate::features::{FEATURES, Features};
 
 /// One labelled action.
@@ -156,20 +156,10 @@ pub fn threshold(mut aligned: Vec<f64>, fpr: f64) -> Option<f64> {
     aligned.get(at).map(|d| (d + 1e-6).min(1.0))
 }
 
-/// A calibration of fitted weights.
-pub fn calibration(
-    name: &str,
-    model_digest: &str,
-    bias: f64,
-    features: BTreeMap<String, Weight>,
-    thresholds: BTreeMap<crate::action::Effect, f64>,
-) -> Calibration {
-    Calibration { name: name.to_owned(), model_digest: model_digest.to_owned(), bias, features, thresholds }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calibration::Calibration;
     use crate::grounding::Grounding;
 
     fn example(cosine: f32, recall: f32, drifted: bool) -> Example {
@@ -204,8 +194,7 @@ mod tests {
         // Without a penalty, the mean predicted probability of a logistic fit equals the share of positives.
         let examples = data();
         let (bias, features) = fit(&examples, 1e-6).unwrap();
-        let thresholds = BTreeMap::new();
-        let c = calibration("t", "d", bias, features, thresholds);
+        let c = Calibration { bias, features, ..Calibration::neutral("d") };
         let mean = examples.iter().map(|e| c.drift(&e.features).0).sum::<f64>() / examples.len() as f64;
         assert!((mean - 0.5).abs() < 1e-3, "{mean}");
     }

@@ -51,9 +51,8 @@ impl TextVectors {
     /// Raw cosine of the pooled vectors: the worst window of `self` against its best window of `intent`.
     /// `None` where either side has no window.
     pub fn cosine(&self, intent: &Self) -> Option<f32> {
-        let best = |w: &Window| {
-            intent.windows.iter().map(|i| dot(&w.pooled, &i.pooled)).max_by(f32::total_cmp)
-        };
+        let best =
+            |w: &Window| intent.windows.iter().map(|i| dot(&w.pooled, &i.pooled)).max_by(f32::total_cmp);
         self.windows.iter().filter_map(best).min_by(f32::total_cmp)
     }
 

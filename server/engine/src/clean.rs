@@ -55,7 +55,8 @@ fn clean_value(value: &Value, place: &str, findings: &mut Vec<String>) -> Value 
         Value::String(text) => Value::String(clean(text, place, findings)),
         Value::Array(items) => items.iter().map(|v| clean_value(v, place, findings)).collect(),
         Value::Object(map) => {
-            let entries = map.iter().map(|(k, v)| (clean(k, place, findings), clean_value(v, place, findings)));
+            let entries =
+                map.iter().map(|(k, v)| (clean(k, place, findings), clean_value(v, place, findings)));
             Value::Object(entries.collect())
         }
         other => other.clone(),
@@ -70,8 +71,11 @@ mod tests {
     #[test]
     fn names_that_fold_to_one_name_are_both_kept() {
         for arguments in [json!({"to": 1, "t\u{200b}o": 2}), json!({"t\u{200b}o": 1, "t\u{2060}o": 2})] {
-            let action =
-                Action { tool: "t".into(), arguments: arguments.as_object().cloned().unwrap(), ..Action::default() };
+            let action = Action {
+                tool: "t".into(),
+                arguments: arguments.as_object().cloned().unwrap(),
+                ..Action::default()
+            };
             assert_eq!(clean_action(&action, &mut Vec::new()).arguments.len(), 2);
         }
     }

@@ -8,8 +8,8 @@ use moka::sync::Cache;
 use rhumb_drift::action::check_context;
 use rhumb_drift::features::Measured;
 use rhumb_drift::{
-    Action, Calibration, ContextItem, Evidence, IntentIndex, Policy, Rendering, SourceIndex, Status, TextVectors,
-    Window, score,
+    Action, Calibration, ContextItem, Evidence, IntentIndex, Policy, Rendering, SourceIndex, Status,
+    TextVectors, Window, score,
 };
 use rhumb_models::encoder::{Encoder, EncoderInfo, Encoding};
 use rhumb_models::tokenizer::{TokenWindow, Tokenizer, WindowRule};
@@ -170,7 +170,10 @@ impl Engine {
             None => None,
         };
         let shared = Arc::clone(shared);
-        off_thread(big, move || Ok(shared.finish(prepared, &intent, &main, side.as_deref(), timings, started))).await
+        off_thread(big, move || {
+            Ok(shared.finish(prepared, &intent, &main, side.as_deref(), timings, started))
+        })
+        .await
     }
 
     /// Pooled vector of one text as it is, without folding; long text is cut at the model's maximum length.
@@ -192,7 +195,11 @@ impl ScoreInput {
     fn size(&self) -> usize {
         let context: usize = self.context.iter().map(|c| c.text.len()).sum();
         let arguments: usize = self.action.arguments.values().map(value_size).sum();
-        self.intent.text.len() + self.action.text.len() + self.action.tool_description.len() + arguments + context
+        self.intent.text.len()
+            + self.action.text.len()
+            + self.action.tool_description.len()
+            + arguments
+            + context
     }
 }
 
@@ -338,9 +345,15 @@ impl Shared {
         Ok(Vectors { vectors: TextVectors::new(width, windows), truncated })
     }
 
-    async fn tokenize(self: &Arc<Self>, text: String, rule: WindowRule) -> Result<(Vec<TokenWindow>, bool), EngineError> {
+    async fn tokenize(
+        self: &Arc<Self>,
+        text: String,
+        rule: WindowRule,
+    ) -> Result<(Vec<TokenWindow>, bool), EngineError> {
         let failed = |e: rhumb_models::encoder::EncoderError| EngineError::Encoder(e.to_string());
-        let cut = move |t: &Tokenizer, text: &str| t.windows(text, rule).map(|w| (w.windows, w.truncated)).map_err(failed);
+        let cut = move |t: &Tokenizer, text: &str| {
+            t.windows(text, rule).map(|w| (w.windows, w.truncated)).map_err(failed)
+        };
         if text.len() <= INLINE_BYTES {
             return cut(&self.tokenizer, &text);
         }

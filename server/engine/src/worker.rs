@@ -106,7 +106,9 @@ fn answer(batch: Vec<Job>, encoder: &mut dyn Encoder, counters: &Counters) {
     counters.texts.fetch_add(batch.len() as u64, Ordering::Relaxed);
     counters.tokens.fetch_add(tokens as u64, Ordering::Relaxed);
     let failure = match result {
-        Ok(Ok(encodings)) if encodings.len() == texts.len() => return deliver(batch, encodings, started, encode),
+        Ok(Ok(encodings)) if encodings.len() == texts.len() => {
+            return deliver(batch, encodings, started, encode);
+        }
         Ok(Ok(encodings)) => format!("{} answers for {} texts", encodings.len(), texts.len()),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "panicked".to_owned(),

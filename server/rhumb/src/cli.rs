@@ -23,10 +23,14 @@ pub enum Command {
     #[command(after_help = "Example:\n  rhumb demo")]
     Demo(DemoArgs),
     /// Runs the gRPC server.
-    #[command(after_help = "Example:\n  rhumb serve --config rhumb.toml\n\nA file with two lines is enough:\n  [server]\n  listen = \"127.0.0.1:50051\"")]
+    #[command(
+        after_help = "Example:\n  rhumb serve --config rhumb.toml\n\nA file with two lines is enough:\n  [server]\n  listen = \"127.0.0.1:50051\""
+    )]
     Serve(ServeArgs),
     /// Scores JSON lines, in process or through a server; the order of the input is kept.
-    #[command(after_help = "Example:\n  echo '{\"intent\":{\"text\":\"Pay Bob 20\"},\"action\":{\"tool\":\"send_money\",\"arguments\":{\"to\":\"Eve\"}}}' | rhumb score\n\nExit code 2 if any line could not be read; that line gets an answer with status UNPARSABLE.")]
+    #[command(
+        after_help = "Example:\n  echo '{\"intent\":{\"text\":\"Pay Bob 20\"},\"action\":{\"tool\":\"send_money\",\"arguments\":{\"to\":\"Eve\"}}}' | rhumb score\n\nExit code 2 if any line could not be read; that line gets an answer with status UNPARSABLE."
+    )]
     Score(ScoreArgs),
     /// Embeds JSON lines {"id","text"} into {"id","embedding"}.
     #[command(after_help = "Example:\n  rhumb embed --input texts.jsonl --output vectors.jsonl")]
@@ -35,7 +39,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  rhumb eval --input drift-dev.jsonl.gz --family agentdojo")]
     Eval(EvalArgs),
     /// Fits the head of the score on labelled JSON lines and writes a calibration.
-    #[command(after_help = "Example:\n  rhumb train --input drift-train.jsonl.gz --output minilm.calibration.json")]
+    #[command(
+        after_help = "Example:\n  rhumb train --input drift-train.jsonl.gz --output minilm.calibration.json"
+    )]
     Train(TrainArgs),
     /// Measures latency and throughput of the engine by batch and length.
     #[command(after_help = "Example:\n  rhumb bench --json > bench.json")]

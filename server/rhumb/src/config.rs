@@ -108,7 +108,9 @@ impl Config {
             return Err("server.max_message_bytes: must be at least 4096".to_owned());
         }
         if config.server.default_deadline_ms == 0 || config.server.stream_concurrency == 0 {
-            return Err("server.default_deadline_ms and server.stream_concurrency: must be at least 1".to_owned());
+            return Err(
+                "server.default_deadline_ms and server.stream_concurrency: must be at least 1".to_owned()
+            );
         }
         Ok(config)
     }

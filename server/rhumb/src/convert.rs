@@ -1,7 +1,9 @@
 //! Messages to checked types, and answers to messages. The only place that knows both.
 
 use pbjson_types::{Struct, Value as ProtoValue, value::Kind};
-use rhumb_drift::{Action, ContextItem, Effect, Evidence, InputError, Intent, Origin, Status, ValueGrade, Verdict};
+use rhumb_drift::{
+    Action, ContextItem, Effect, Evidence, InputError, Intent, Origin, Status, ValueGrade, Verdict,
+};
 use rhumb_engine::{Answer, Engine, ScoreInput, Timings};
 use rhumb_proto::{json, v1};
 use serde_json::{Map, Number, Value};
@@ -102,7 +104,11 @@ fn value(value: ProtoValue, path: &str, name: &str) -> Result<Value, InputError>
         Some(Kind::StructValue(s)) => Value::Object(object(s, &here())?),
         Some(Kind::ListValue(list)) => {
             let items = list.values.into_iter().enumerate();
-            Value::Array(items.map(|(i, v)| self::value(v, path, &format!("{name}[{i}]"))).collect::<Result<_, _>>()?)
+            Value::Array(
+                items
+                    .map(|(i, v)| self::value(v, path, &format!("{name}[{i}]")))
+                    .collect::<Result<_, _>>()?,
+            )
         }
     })
 }
@@ -239,7 +245,10 @@ mod tests {
     fn numbers_come_back_as_they_were_written() {
         let text = r#"{"action":{"tool":"t","arguments":{"a":7,"b":98.7,"c":-3,"d":9007199254740993}}}"#;
         let arguments = read(text).unwrap().action.arguments;
-        assert_eq!(Value::Object(arguments), serde_json::json!({"a":7,"b":98.7,"c":-3,"d":"9007199254740993"}));
+        assert_eq!(
+            Value::Object(arguments),
+            serde_json::json!({"a":7,"b":98.7,"c":-3,"d":"9007199254740993"})
+        );
     }
 
     #[test]

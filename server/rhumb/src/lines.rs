@@ -74,7 +74,8 @@ impl<R: BufRead> Lines<R> {
         if bytes.len() > self.limit {
             return Err(format!("longer than {} bytes", self.limit));
         }
-        String::from_utf8(bytes).map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to() + 1))
+        String::from_utf8(bytes)
+            .map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to() + 1))
     }
 }
 

@@ -1,7 +1,6 @@
 //! From names and flags to a running engine.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rhumb_drift::{Calibration, Policy};
@@ -88,7 +87,8 @@ pub fn start(wanted: &Wanted) -> Result<Started, Failure> {
 /// As [`start`].
 pub fn load(wanted: &Wanted) -> Result<Loaded, Failure> {
     let bundle = read_bundle(&wanted.model)?;
-    rhumb_models::load(&bundle, wanted.options).map_err(|e| Failure::check(format!("model {}: {e}", wanted.model)))
+    rhumb_models::load(&bundle, wanted.options)
+        .map_err(|e| Failure::check(format!("model {}: {e}", wanted.model)))
 }
 
 fn read_bundle(name: &str) -> Result<Bundle, Failure> {
@@ -98,7 +98,9 @@ fn read_bundle(name: &str) -> Result<Bundle, Failure> {
 
 fn calibration(wanted: &Wanted, loaded: &Loaded) -> Result<Calibration, Failure> {
     let (origin, text) = match &wanted.calibration {
-        Some(path) => (path.display().to_string(), std::fs::read_to_string(path).map_err(Failure::file(path))?),
+        Some(path) => {
+            (path.display().to_string(), std::fs::read_to_string(path).map_err(Failure::file(path))?)
+        }
         None => ("built-in".to_owned(), MINILM_CALIBRATION.to_owned()),
     };
     let calibration = Calibration::parse(&text).map_err(|e| Failure::input(format!("{origin}: {e}")))?;
@@ -120,9 +122,6 @@ pub async fn start_off_thread(wanted: Wanted) -> Result<Started, Failure> {
     let started = tokio::task::spawn_blocking(move || start(&wanted)).await;
     started.map_err(Failure::check)?
 }
-
-/// The engine of a command that only borrows it.
-pub type SharedEngine = Arc<Started>;
 
 /// Whether `path` means a standard stream.
 pub fn is_stream(path: &Path) -> bool {

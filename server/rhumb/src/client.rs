@@ -1,0 +1,62 @@
+//! Scoring through a server.
+
+use std::time::Duration;
+
+use rhumb_proto::v1::drift_service_client::DriftServiceClient;
+use rhumb_proto::v1::{ScoreRequest, ScoreResponse};
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+use tonic_types::StatusExt as _;
+
+use crate::convert;
+use crate::failure::Failure;
+
+/// How often a refused request is tried again before the whole run gives up.
+const TRIES: u32 = 100;
+
+/// A connection to a server.
+#[derive(Clone)]
+pub struct Client(DriftServiceClient<Channel>);
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// A URL that is none, or a server that does not answer.
+    pub async fn connect(url: &str) -> Result<Self, Failure> {
+        let fail = |e: tonic::transport::Error| {
+            use std::error::Error as _;
+            Failure::input(format!(
+                "--server {url}: {}",
+                e.source().map_or(e.to_string(), ToString::to_string)
+            ))
+        };
+        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(fail)?;
+        let channel = endpoint.connect_timeout(Duration::from_secs(5)).connect().await.map_err(fail)?;
+        Ok(Self(DriftServiceClient::new(channel).max_encoding_message_size(usize::MAX)))
+    }
+
+    /// Scores one request. A request that the server cannot use is answered as such; a server that is busy is asked again.
+    ///
+    /// # Errors
+    /// A server that is gone, or busy for too long.
+    pub async fn score(&self, request: ScoreRequest) -> Result<ScoreResponse, Failure> {
+        for _ in 0..TRIES {
+            let status = match self.0.clone().score(request.clone()).await {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) => status,
+            };
+            match status.code() {
+                Code::InvalidArgument | Code::OutOfRange => {
+                    return Ok(convert::unparsable(request.request_id, status.message().to_owned(), None));
+                }
+                Code::ResourceExhausted => {
+                    let wait = status.get_details_retry_info().and_then(|r| r.retry_delay);
+                    tokio::time::sleep(wait.unwrap_or(rhumb_engine::engine::RETRY_AFTER)).await;
+                }
+                code => return Err(Failure::check(format!("server: {code}: {}", status.message()))),
+            }
+        }
+        Err(Failure::check("server: busy for too long"))
+    }
+}

@@ -1,0 +1,79 @@
+//! Labelled JSON lines, and their answers: what `eval` and `train` share.
+
+use std::path::PathBuf;
+
+use futures::stream::{self, StreamExt as _};
+use rhumb_drift::Effect;
+use rhumb_engine::{Admission, Answer, Engine, ScoreInput};
+use rhumb_proto::{json, v1};
+
+use crate::convert;
+use crate::failure::Failure;
+use crate::lines::{self, Line, Lines};
+
+/// A line with its label.
+#[derive(Debug, Clone)]
+pub struct Labelled {
+    /// What to score.
+    pub input: ScoreInput,
+    /// Whether it is labelled `drifted`.
+    pub drifted: bool,
+    /// Where it comes from.
+    pub family: String,
+    /// Kind of line.
+    pub kind: String,
+}
+
+impl Labelled {
+    /// The action's effect.
+    pub fn effect(&self) -> Effect {
+        self.input.action.effect
+    }
+}
+
+/// Reads all files; only families that begin with one of `families`, if there are any.
+///
+/// # Errors
+/// A measurement on half of the data would be wrong, so any bad line ends it: file, line and field are named.
+pub fn read(paths: &[PathBuf], families: &[String]) -> Result<Vec<Labelled>, Failure> {
+    let mut all = Vec::new();
+    for path in paths {
+        for line in Lines::new(lines::open(path)?) {
+            let line = line.map_err(Failure::file(path))?;
+            let number = line.number;
+            let labelled = parse(line)
+                .map_err(|problem| Failure::input(format!("{}: line {number}: {problem}", path.display())))?;
+            if families.is_empty() || families.iter().any(|f| labelled.family.starts_with(f)) {
+                all.push(labelled);
+            }
+        }
+    }
+    if all.is_empty() {
+        return Err(Failure::input("no line to measure: the input is empty, or no family begins as asked"));
+    }
+    Ok(all)
+}
+
+fn parse(line: Line) -> Result<Labelled, String> {
+    let request: v1::ScoreRequest = json::parse(&line.text?).map_err(|e| e.to_string())?;
+    let drifted = match request.label.as_str() {
+        "aligned" => false,
+        "drifted" => true,
+        other => return Err(format!("label: {other:?} is neither \"aligned\" nor \"drifted\"")),
+    };
+    let (family, kind) = (request.family.clone(), request.kind.clone());
+    let input = convert::input(request).map_err(|e| e.to_string())?;
+    Ok(Labelled { input, drifted, family, kind })
+}
+
+/// Scores every line, in order.
+///
+/// # Errors
+/// The first line that cannot be scored.
+pub async fn score(engine: &Engine, lines: Vec<Labelled>) -> Result<Vec<(Labelled, Answer)>, Failure> {
+    let answers = stream::iter(lines).map(|line| async move {
+        let answer = engine.score(line.input.clone(), None, Admission::Wait).await;
+        answer.map(|a| (line, a)).map_err(|e| Failure::check(format!("scoring: {e}")))
+    });
+    answers.buffered(64).collect::<Vec<_>>().await.into_iter().collect()
+}

@@ -1,0 +1,11 @@
+//! One module for each subcommand.
+
+pub mod bench;
+pub mod demo;
+pub mod embed;
+pub mod eval;
+mod labelled;
+pub mod model;
+pub mod score;
+pub mod serve;
+pub mod train;

@@ -1,0 +1,146 @@
+//! `rhumb score`: JSON lines in, JSON lines out, in order; a bad line costs that line alone.
+
+use std::io::{BufRead, Write};
+use std::process::ExitCode;
+
+use futures::stream::StreamExt as _;
+use rhumb_engine::{Admission, Engine, EngineError};
+use rhumb_proto::{json, v1};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::cli::ScoreArgs;
+use crate::client::Client;
+use crate::convert;
+use crate::failure::Failure;
+use crate::lines::{self, Line, Lines};
+use crate::startup::{Started, Wanted, is_stream, start_off_thread};
+
+/// Lines that are worked on at once.
+const CONCURRENCY: usize = 64;
+
+/// Where scores come from.
+#[derive(Clone)]
+enum Scorer {
+    Local(Engine),
+    Remote(Client),
+}
+
+/// A line's answer, and what was wrong with the line.
+struct Answered {
+    response: v1::ScoreResponse,
+    complaint: Option<String>,
+}
+
+/// Scores a file.
+pub async fn run(args: ScoreArgs) -> Result<ExitCode, Failure> {
+    let input = Lines::new(lines::open(&args.input)?);
+    let (scorer, started) = scorer(&args).await?;
+    let bad = pump(scorer, input, &args).await?;
+    started.into_iter().for_each(Started::stop);
+    Ok(if bad > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS })
+}
+
+/// Lines in, answers out, in order; says how many lines could not be read.
+async fn pump(
+    scorer: Scorer,
+    input: Lines<impl BufRead + Send + 'static>,
+    args: &ScoreArgs,
+) -> Result<usize, Failure> {
+    let mut output = lines::create(&args.output)?;
+    let by_hand = is_stream(&args.input);
+    let name = if by_hand { "standard input".to_owned() } else { args.input.display().to_string() };
+    let mut bad = 0;
+    let answers = off_thread(input).map(|line| {
+        let scorer = scorer.clone();
+        async move { answer(&scorer, line.map_err(Failure::io("input"))?).await }
+    });
+    let mut answers = std::pin::pin!(answers.buffered(CONCURRENCY));
+    while let Some(answered) = answers.next().await {
+        let Answered { response, complaint } = answered?;
+        if let Some(complaint) = complaint {
+            bad += 1;
+            anstream::eprintln!("rhumb: {name}: {complaint}");
+        }
+        write_line(&mut output, &response, by_hand)?;
+    }
+    output.flush().map_err(Failure::io("output"))?;
+    Ok(bad)
+}
+
+/// Reads on a thread of its own: a caller that writes one line and waits for its answer gets it, although the next line
+/// is not there yet.
+fn off_thread(input: Lines<impl BufRead + Send + 'static>) -> ReceiverStream<std::io::Result<Line>> {
+    let (lines, receiver) = mpsc::channel(CONCURRENCY);
+    std::thread::spawn(move || {
+        for line in input {
+            // A closed channel means that scoring has ended.
+            if lines.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+async fn scorer(args: &ScoreArgs) -> Result<(Scorer, Option<Started>), Failure> {
+    if let Some(url) = &args.server {
+        return Ok((Scorer::Remote(Client::connect(url).await?), None));
+    }
+    let started = start_off_thread(Wanted::from(&args.engine)).await?;
+    Ok((Scorer::Local(started.engine.clone()), Some(started)))
+}
+
+/// Answers to a terminal or a pipe that is fed by hand leave at once.
+fn write_line(output: &mut dyn Write, response: &v1::ScoreResponse, flush: bool) -> Result<(), Failure> {
+    let text = serde_json::to_string(response).map_err(Failure::check)?;
+    writeln!(output, "{text}").map_err(Failure::io("output"))?;
+    if flush { output.flush().map_err(Failure::io("output")) } else { Ok(()) }
+}
+
+async fn answer(scorer: &Scorer, line: Line) -> Result<Answered, Failure> {
+    let number = line.number;
+    let request = match line.text.map_err(|problem| (String::new(), problem)).and_then(|text| parse(&text)) {
+        Ok(request) => request,
+        Err((id, problem)) => return Ok(unread(scorer, id, number, problem)),
+    };
+    let id = request.request_id.clone();
+    let response = match scorer {
+        Scorer::Remote(client) => client.score(request).await?,
+        Scorer::Local(engine) => match score(engine, request).await {
+            Ok(response) => response,
+            Err(EngineError::Input(e)) => return Ok(unread(scorer, id, number, e.to_string())),
+            Err(e) => return Err(Failure::check(format!("line {number}: {e}"))),
+        },
+    };
+    if response.status() == v1::Status::Unparsable {
+        let problem = response.detail;
+        return Ok(unread(scorer, id, number, problem));
+    }
+    Ok(Answered { response, complaint: None })
+}
+
+async fn score(engine: &Engine, request: v1::ScoreRequest) -> Result<v1::ScoreResponse, EngineError> {
+    let id = request.request_id.clone();
+    let input = convert::input(request)?;
+    let answer = engine.score(input, None, Admission::Wait).await?;
+    Ok(convert::response(id, answer, engine))
+}
+
+/// The request, or its id as far as it can be told, and what is wrong.
+fn parse(text: &str) -> Result<v1::ScoreRequest, (String, String)> {
+    let value = json::parse_value(text).map_err(|e| (String::new(), e.to_string()))?;
+    let id = ["requestId", "request_id"].iter().find_map(|key| value.get(*key)?.as_str()).unwrap_or_default();
+    let id = id.to_owned();
+    json::from_value(value).map_err(|e| (id, e.to_string()))
+}
+
+fn unread(scorer: &Scorer, id: String, number: usize, problem: String) -> Answered {
+    let engine = match scorer {
+        Scorer::Local(engine) => Some(engine),
+        Scorer::Remote(_) => None,
+    };
+    let complaint = format!("line {number}: {problem}");
+    let response = convert::unparsable(id, complaint.clone(), engine);
+    Answered { response, complaint: Some(complaint) }
+}

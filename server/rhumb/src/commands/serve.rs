@@ -1,0 +1,64 @@
+//! `rhumb serve`
+
+use std::process::ExitCode;
+
+use rhumb_models::{Device, LoadOptions, Precision};
+
+use crate::cli::ServeArgs;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::service::server::serve;
+use crate::startup::Wanted;
+
+/// Runs the server until SIGTERM or SIGINT.
+pub async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
+    let mut config = Config::load(args.config.as_deref())?;
+    config.server.listen = args.listen.unwrap_or(config.server.listen);
+    if config.ledger.is_some() {
+        tracing::warn!("[ledger]: this version keeps no ledger; decisions are NOT recorded");
+    }
+    let wanted = wanted(&args, &config)?;
+    serve(config, wanted, stop_signal()?).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn wanted(args: &ServeArgs, config: &Config) -> Result<Wanted, Failure> {
+    let model = &config.model;
+    let device: Device = model.device.parse().map_err(|e| Failure::input(format!("model.device: {e}")))?;
+    let precision: Precision =
+        model.precision.parse().map_err(|e| Failure::input(format!("model.precision: {e}")))?;
+    Ok(Wanted {
+        model: args.model.clone().unwrap_or_else(|| model.name.clone()),
+        options: LoadOptions {
+            device: args.device.unwrap_or(device),
+            precision: args.precision.unwrap_or(precision),
+            threads: args.threads.unwrap_or(model.threads),
+        },
+        calibration: args.calibration.clone().or_else(|| model.calibration.clone()),
+        policy: config.policy.clone(),
+        engine: config.engine.clone(),
+    })
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+#[cfg(unix)]
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::io("SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::io("SIGINT"))?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Resolves at the first interrupt.
+#[cfg(not(unix))]
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    Ok(async {
+        // Without a handler there is nothing to wait for.
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

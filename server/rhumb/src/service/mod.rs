@@ -1,0 +1,5 @@
+//! gRPC.
+
+pub mod drift;
+pub mod errors;
+pub mod server;

@@ -1,0 +1,114 @@
+//! The life of the server: listen, load, serve, drain.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rhumb_proto::DESCRIPTORS;
+use rhumb_proto::v1::drift_service_server::DriftServiceServer;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
+
+use super::drift::{DriftApi, EngineWatch};
+use crate::config::{Config, ServerConfig};
+use crate::failure::Failure;
+use crate::startup::{Started, Wanted, start_off_thread};
+
+/// The name under which health is reported beside the server as a whole.
+const SERVICE: &str = "rhumb.v1.DriftService";
+
+/// Serves until `stop` resolves, then drains.
+///
+/// The port opens before the model is loaded, so that health can say NOT_SERVING; a model that cannot be loaded ends the
+/// server.
+///
+/// # Errors
+/// A port in use, a model that cannot be loaded, a server that breaks.
+pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    let listener = bind(config.server.listen).await?;
+    let (engine, engine_watch) = watch::channel(None);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    report(&health, false).await;
+    let (drain, drained) = watch::channel(false);
+    let server = Server::builder()
+        .add_service(health_service)
+        .add_service(reflection()?)
+        .add_service(drift_service(&config.server, engine_watch))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), until(drained));
+    let server = tokio::spawn(server);
+
+    tokio::pin!(stop);
+    let started = tokio::select! {
+        started = start_off_thread(wanted) => started?,
+        () = &mut stop => return Ok(()),
+    };
+    engine.send_replace(Some(started.engine.clone()));
+    report(&health, true).await;
+    tracing::info!(listen = %config.server.listen, "serving");
+    stop.await;
+
+    tracing::info!("draining");
+    report(&health, false).await;
+    // New calls are refused; calls in flight hold their own clone of the engine.
+    engine.send_replace(None);
+    drain.send_replace(true);
+    finish(server, started, Duration::from_millis(config.server.drain_ms)).await
+}
+
+async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(listen).await.map_err(|e| Failure::check(format!("server.listen {listen}: {e}")))
+}
+
+async fn report(health: &HealthReporter, serving: bool) {
+    let status = match serving {
+        true => tonic_health::ServingStatus::Serving,
+        false => tonic_health::ServingStatus::NotServing,
+    };
+    health.set_service_status("", status).await;
+    health.set_service_status(SERVICE, status).await;
+}
+
+fn reflection() -> Result<
+    tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
+    Failure,
+> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|e| Failure::check(format!("server reflection: {e}")))
+}
+
+fn drift_service(config: &ServerConfig, engine: EngineWatch) -> DriftServiceServer<DriftApi> {
+    let api =
+        DriftApi::new(engine, Duration::from_millis(config.default_deadline_ms), config.stream_concurrency);
+    DriftServiceServer::new(api)
+        .max_decoding_message_size(config.max_message_bytes)
+        .max_encoding_message_size(config.max_message_bytes)
+}
+
+async fn until(mut flag: watch::Receiver<bool>) {
+    // An error means that the sender is gone: then there is nothing left to wait for either.
+    let _ = flag.wait_for(|stop| *stop).await;
+}
+
+type Running = tokio::task::JoinHandle<Result<(), tonic::transport::Error>>;
+
+/// Waits for calls in flight, at most `wait`, then for the encoder thread.
+async fn finish(server: Running, started: Started, wait: Duration) -> Result<(), Failure> {
+    let abort = server.abort_handle();
+    match tokio::time::timeout(wait, server).await {
+        Ok(Ok(result)) => result.map_err(|e| Failure::check(format!("server: {e}")))?,
+        Ok(Err(e)) => return Err(Failure::check(format!("server: {e}"))),
+        Err(_) => {
+            tracing::warn!(waited_ms = wait.as_millis(), "calls were still in flight; closing");
+            abort.abort();
+        }
+    }
+    drop(started);
+    tracing::info!("stopped");
+    Ok(())
+}
