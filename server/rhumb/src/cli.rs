@@ -145,6 +145,9 @@ pub struct EvalArgs {
     /// Labelled JSON lines; `.gz` is read as such. May be given more than once.
     #[arg(long, required = true, value_name = "FILE")]
     pub input: Vec<PathBuf>,
+    /// Also writes the features of every action there, as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    pub features: Option<PathBuf>,
     /// Only families whose name begins so. May be given more than once.
     #[arg(long, value_name = "PREFIX")]
     pub family: Vec<String>,

@@ -3,16 +3,20 @@
 mod metrics;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
-use rhumb_drift::Effect;
+use rhumb_drift::{Effect, FEATURES};
 use rhumb_engine::Answer;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use self::metrics::{Metrics, measure};
 use super::labelled::{Labelled, read, score};
 use crate::cli::EvalArgs;
 use crate::failure::Failure;
+use crate::lines;
 use crate::startup::{Wanted, start_off_thread};
 use crate::table::Table;
 
@@ -52,6 +56,9 @@ pub async fn run(args: EvalArgs) -> Result<ExitCode, Failure> {
     let lines = read(&args.input, &args.family)?;
     let started = start_off_thread(Wanted::from(&args.engine)).await?;
     let scored = score(&started.engine, lines).await?;
+    if let Some(path) = &args.features {
+        write_features(path, &scored)?;
+    }
     let info = started.engine.info().clone();
     let report = report(&scored, info.model, info.digest, started.engine.calibration_id().to_owned());
     if args.json {
@@ -61,6 +68,23 @@ pub async fn run(args: EvalArgs) -> Result<ExitCode, Failure> {
     }
     started.stop();
     Ok(ExitCode::SUCCESS)
+}
+
+/// One line for each action, for analysis elsewhere. No text of the action is in it.
+fn write_features(path: &Path, scored: &[Scored]) -> Result<(), Failure> {
+    let mut output = lines::create(path)?;
+    for (line, answer) in scored {
+        let Some(features) = &answer.features else { continue };
+        let named: BTreeMap<_, _> = FEATURES.iter().map(|f| f.name).zip(features.values).collect();
+        let intent = Sha256::digest(line.input.intent.text.as_bytes());
+        let row = serde_json::json!({
+            "label": if line.drifted { "drifted" } else { "aligned" },
+            "family": line.family, "kind": line.kind, "effect": line.effect(), "features": named,
+            "intent": format!("{intent:x}"), "drift": answer.drift, "similarity": answer.similarity,
+        });
+        writeln!(output, "{row}").map_err(Failure::file(path))?;
+    }
+    output.flush().map_err(Failure::file(path))
 }
 
 fn report(scored: &[Scored], model: String, digest: String, calibration_id: String) -> Report {
