@@ -1,0 +1,243 @@
+//! The engine with an encoder that the test holds in its hand: it can be stopped, made to fail and counted.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use rhumb_drift::{Action, Calibration, Effect, Intent, Policy, Status, Verdict};
+use rhumb_engine::{Admission, Answer, Engine, EngineConfig, EngineError, ScoreInput};
+use rhumb_models::encoder::{Encoder, EncoderError, EncoderInfo, Encoding};
+use rhumb_models::tokenizer::Tokenizer;
+
+const WIDTH: usize = 4;
+const TOKENIZER: &str = r#"{"version":"1.0","truncation":null,"padding":null,
+    "added_tokens":[
+      {"id":1,"special":true,"content":"[CLS]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false},
+      {"id":2,"special":true,"content":"[SEP]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false}],
+    "normalizer":{"type":"Lowercase"},"pre_tokenizer":{"type":"BertPreTokenizer"},"post_processor":null,"decoder":null,
+    "model":{"type":"WordLevel","vocab":{"[UNK]":0,"[CLS]":1,"[SEP]":2,"pay":3,"bob":4,"eve":5},"unk_token":"[UNK]"}}"#;
+
+/// An encoder whose vectors depend on the token ids alone.
+struct Fake {
+    info: EncoderInfo,
+    batches: Arc<Mutex<Vec<usize>>>,
+    gate: Option<mpsc::Receiver<()>>,
+    failures: Arc<AtomicUsize>,
+    panics: bool,
+}
+
+/// What a test keeps of it.
+struct Control {
+    batches: Arc<Mutex<Vec<usize>>>,
+    open: Option<mpsc::Sender<()>>,
+    failures: Arc<AtomicUsize>,
+}
+
+fn fake(gated: bool, panics: bool) -> (Fake, Control) {
+    let (open, gate) = mpsc::channel();
+    let info = EncoderInfo {
+        model: "fake".into(),
+        digest: "sha256:0".into(),
+        device: "cpu".into(),
+        precision: "f32".into(),
+        backend: "fake",
+        width: WIDTH,
+        max_length: 8,
+        threads: 1,
+    };
+    let (batches, failures) = (Arc::default(), Arc::default());
+    let control = Control {
+        batches: Arc::clone(&batches),
+        open: gated.then_some(open),
+        failures: Arc::clone(&failures),
+    };
+    (Fake { info, batches, gate: gated.then_some(gate), failures, panics }, control)
+}
+
+impl Encoder for Fake {
+    fn info(&self) -> &EncoderInfo {
+        &self.info
+    }
+
+    fn encode(&mut self, batch: &[&[u32]]) -> Result<Vec<Encoding>, EncoderError> {
+        self.batches.lock().unwrap().push(batch.len());
+        if let Some(gate) = &self.gate {
+            let _ = gate.recv();
+        }
+        if self.failures.load(Ordering::SeqCst) > 0 {
+            self.failures.fetch_sub(1, Ordering::SeqCst);
+            assert!(!self.panics, "as the test asked");
+            return Err(EncoderError::Compute("as the test asked".into()));
+        }
+        let row = |id: u32| (0..WIDTH as u32).map(move |i| ((id * 7 + i * 3) % 11) as f32 - 4.5);
+        Ok(batch
+            .iter()
+            .map(|ids| Encoding {
+                pooled: row(ids.iter().sum()).collect(),
+                tokens: ids.iter().flat_map(|id| row(*id)).collect(),
+            })
+            .collect())
+    }
+}
+
+fn start(fake: Fake, config: EngineConfig) -> Engine {
+    let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
+    let calibration = Calibration::neutral("sha256:0");
+    Engine::start(tokenizer, Box::new(fake), calibration, Policy::default(), config).unwrap().0
+}
+
+fn pair(intent: &str, tool: &str) -> ScoreInput {
+    ScoreInput {
+        intent: Intent { text: intent.into(), ..Intent::default() },
+        action: Action { tool: tool.into(), effect: Effect::Write, ..Action::default() },
+        ..ScoreInput::default()
+    }
+}
+
+async fn score(engine: &Engine, input: ScoreInput) -> Result<Answer, EngineError> {
+    engine.score(input, None, Admission::Wait).await
+}
+
+#[tokio::test]
+async fn a_request_is_encoded_once_and_then_cached() {
+    let (encoder, control) = fake(false, false);
+    let engine = start(encoder, EngineConfig::default());
+    let first = score(&engine, pair("pay bob", "pay")).await.unwrap();
+    let again = score(&engine, pair("pay bob", "pay")).await.unwrap();
+    assert!(!first.timings.intent_cached && again.timings.intent_cached && again.timings.action_cached);
+    assert_eq!((first.drift, first.similarity), (again.drift, again.similarity));
+    assert_eq!(*control.batches.lock().unwrap(), [1, 1]);
+}
+
+#[tokio::test]
+async fn without_an_anchor_nothing_is_encoded_and_nothing_is_judged() {
+    let (encoder, control) = fake(false, false);
+    let engine = start(encoder, EngineConfig::default());
+    for text in ["", "  ", "...", "\u{200b}\u{2060}"] {
+        let answer = score(&engine, pair(text, "pay")).await.unwrap();
+        assert_eq!((answer.status, answer.drift), (Status::NoAnchor, None), "{text:?}");
+        assert_eq!(answer.decision.verdict, Verdict::Abstain);
+    }
+    assert!(control.batches.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_tool_that_folds_to_nothing_is_no_action() {
+    let engine = start(fake(false, false).0, EngineConfig::default());
+    let error = score(&engine, pair("pay bob", "\u{200b}")).await.unwrap_err();
+    assert!(matches!(error, EngineError::Input(e) if e.field == "action"));
+}
+
+#[tokio::test]
+async fn long_text_is_seen_in_windows_and_a_cut_is_told_and_never_allowed() {
+    let engine =
+        start(fake(false, false).0, EngineConfig { max_windows: 3, window_overlap: 1, ..Default::default() });
+    let with = |words: usize| {
+        let mut input = pair("pay bob", "pay");
+        input.action.arguments =
+            serde_json::json!({"to": "bob ".repeat(words)}).as_object().cloned().unwrap();
+        input
+    };
+    let whole = score(&engine, with(6)).await.unwrap();
+    assert_eq!((whole.status, whole.windows), (Status::Scored, 2));
+    let cut = score(&engine, with(60)).await.unwrap();
+    assert_eq!((cut.status, cut.windows), (Status::Truncated, 3));
+    assert!(cut.drift.is_some() && cut.decision.verdict >= Verdict::Escalate);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses_at_once_and_what_was_taken_is_answered() {
+    let (encoder, mut control) = fake(true, false);
+    let engine = start(encoder, EngineConfig { queue: 2, ..EngineConfig::default() });
+    let mut taken = Vec::new();
+    // One in the encoder, two in the queue.
+    for i in 0..3 {
+        let engine = engine.clone();
+        taken.push(tokio::spawn(async move { score(&engine, pair(&format!("pay bob {i}"), "pay")).await }));
+        wait_until(|| !control.batches.lock().unwrap().is_empty()).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let asked = Instant::now();
+    let refused = engine.score(pair("pay eve", "pay"), None, Admission::Refuse).await.unwrap_err();
+    assert_eq!(refused, EngineError::Overloaded);
+    assert!(asked.elapsed() < Duration::from_millis(50));
+    control.open.take();
+    for task in taken {
+        assert!(task.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_is_not_computed() {
+    let (encoder, mut control) = fake(true, false);
+    let engine = start(encoder, EngineConfig::default());
+    let busy = tokio::spawn({
+        let engine = engine.clone();
+        async move { score(&engine, pair("pay bob", "pay")).await }
+    });
+    wait_until(|| !control.batches.lock().unwrap().is_empty()).await;
+    let soon = Some(Instant::now() + Duration::from_millis(30));
+    let late = engine.score(pair("pay eve", "pay"), soon, Admission::Wait).await;
+    assert_eq!(late.unwrap_err(), EngineError::Deadline);
+    let gone = engine.score(pair("bob bob", "pay"), None, Admission::Wait);
+    assert!(tokio::time::timeout(Duration::from_millis(30), gone).await.is_err(), "the caller goes away");
+    control.open.take();
+    assert!(busy.await.unwrap().is_ok());
+    wait_until(|| engine.counters().dropped.load(Ordering::Relaxed) == 2).await;
+}
+
+#[tokio::test]
+async fn a_failing_encoder_costs_its_batch_and_nothing_else() {
+    for panics in [false, true] {
+        let (encoder, control) = fake(false, panics);
+        let engine = start(encoder, EngineConfig::default());
+        control.failures.store(1, Ordering::SeqCst);
+        let error = score(&engine, pair("pay bob", "pay")).await.unwrap_err();
+        assert!(matches!(error, EngineError::Encoder(_)), "{error:?}");
+        assert!(score(&engine, pair("pay bob", "pay")).await.is_ok(), "the next request is answered");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_texts_share_a_batch_within_the_token_budget() {
+    let (encoder, mut control) = fake(true, false);
+    let engine = start(encoder, EngineConfig { batch_tokens: 8, ..EngineConfig::default() });
+    let tasks: Vec<_> = (0..5)
+        .map(|i| {
+            let (engine, text) = (engine.clone(), format!("{}pay", "bob ".repeat(i)));
+            tokio::spawn(async move { score(&engine, pair(&text, "pay")).await })
+        })
+        .collect();
+    wait_until(|| !control.batches.lock().unwrap().is_empty()).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    control.open.take();
+    for task in tasks {
+        assert!(task.await.unwrap().is_ok());
+    }
+    let batches = control.batches.lock().unwrap().clone();
+    assert!(batches.len() < 10 && batches.iter().all(|n| *n <= 3), "{batches:?}");
+}
+
+#[tokio::test]
+async fn the_encoder_thread_ends_with_the_last_engine() {
+    let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
+    let neutral = Calibration::neutral("sha256:0");
+    let encoder = Box::new(fake(false, false).0);
+    let (engine, thread) =
+        Engine::start(tokenizer, encoder, neutral, Policy::default(), EngineConfig::default()).unwrap();
+    let clone = engine.clone();
+    drop(engine);
+    assert!(!thread.is_finished());
+    drop(clone);
+    wait_until(|| thread.is_finished()).await;
+}
+
+async fn wait_until(mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
