@@ -34,6 +34,8 @@ pub struct ValueGrade {
     pub origin: Origin,
     /// How well request and trusted context cover it, in `0..=1`.
     pub grade: f32,
+    /// How telling it is that the value is not covered: what can carry money or data away weighs more.
+    pub concern: f32,
     /// Whether the argument is outside the tool's schema: it never vouches.
     pub undeclared: bool,
 }
@@ -59,6 +61,8 @@ pub const VALUE_LIMIT: usize = 512;
 pub const VALUE_BYTES: usize = 16 * 1024;
 /// A call with this much that nobody mentioned is as bad as any: more adds nothing.
 pub const MISSING_CAP: f32 = 6.0;
+/// Weight of a value without entities.
+const TEXT_WEIGHT: f32 = 0.4;
 /// At and above this grade a value counts as seen.
 const SEEN: f32 = 0.7;
 /// An argument is graded by its entities where they make up at least this share of it.
@@ -122,12 +126,15 @@ fn grade_leaf(
     } else {
         Origin::New
     };
+    let grade = in_intent.max(in_trusted);
+    let weight = entities.iter().map(|e| e.kind.weight()).max_by(f32::total_cmp).unwrap_or(TEXT_WEIGHT);
     ValueGrade {
+        concern: weight * (1.0 - grade),
         path: leaf.path.clone(),
         text: leaf.text.clone(),
         kind: entities.first().map_or("text", |e| e.kind.name()),
         origin,
-        grade: in_intent.max(in_trusted),
+        grade,
         undeclared,
     }
 }

@@ -65,7 +65,7 @@ fn ends(text: &str) -> Vec<usize> {
 /// What the score is made of, and what a person may want to see of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Evidence {
-    /// Values, worst grounded first.
+    /// Values, the most telling first.
     pub values: Vec<ValueGrade>,
     /// The segment with the least counterpart, and its mean best cosine.
     pub weakest: Option<(String, f32)>,
@@ -111,8 +111,8 @@ pub fn score(calibration: &Calibration, main: Measured<'_>, side: Option<Measure
         findings.push(format!("values_left_out:{left_out}"));
     }
     let mut values = features.grounding.values.clone();
-    // Stable: values of one grade stay in the order of the arguments.
-    values.sort_by(|a, b| a.grade.total_cmp(&b.grade));
+    // Stable: values of equal concern stay in the order of the arguments.
+    values.sort_by(|a, b| b.concern.total_cmp(&a.concern));
     Scored {
         drift,
         similarity: features.values.first().copied().flatten(),

@@ -34,18 +34,30 @@ pub enum TrainError {
     Singular,
 }
 
-/// Gives both labels of every group the same total weight, so that a large family does not outvote a small one.
-pub fn balance(groups: &[(&str, bool)]) -> Vec<f64> {
-    let mut counts: BTreeMap<(&str, bool), f64> = BTreeMap::new();
-    for group in groups {
-        *counts.entry(*group).or_default() += 1.0;
+/// Where an example comes from: its family, its label and its kind.
+pub type Cell<'a> = (&'a str, bool, &'a str);
+
+/// Weights with mean 1, such that every family and both its labels weigh the same, and every kind within a label: a
+/// large family does not outvote a small one, nor an easy kind of drift a hard one.
+pub fn balance(cells: &[Cell<'_>]) -> Vec<f64> {
+    let mut examples: BTreeMap<Cell<'_>, f64> = BTreeMap::new();
+    for cell in cells {
+        *examples.entry(*cell).or_default() += 1.0;
     }
-    let cells = counts.len().max(1) as f64;
-    let per_cell = groups.len() as f64 / cells;
-    groups.iter().map(|g| per_cell / counts.get(g).copied().unwrap_or(1.0)).collect()
+    let mut kinds: BTreeMap<(&str, bool), f64> = BTreeMap::new();
+    for (family, drifted, _) in examples.keys() {
+        *kinds.entry((family, *drifted)).or_default() += 1.0;
+    }
+    let per_label = cells.len() as f64 / kinds.len().max(1) as f64;
+    let weight = |cell: &Cell<'_>| {
+        let kinds = kinds.get(&(cell.0, cell.1)).copied().unwrap_or(1.0);
+        per_label / kinds / examples.get(cell).copied().unwrap_or(1.0)
+    };
+    cells.iter().map(weight).collect()
 }
 
-/// Fits bias and weights. A feature whose weight would turn against its direction is set to zero and the rest is fitted
+/// Fits bias and weights. The penalty is strong on purpose: it keeps the weights close to one another, which holds up on
+/// families that were never seen, and a last fit of scale and bias alone makes the result a probability again. A feature whose weight would turn against its direction is set to zero and the rest is fitted
 /// again. Thresholds are left for the caller, who knows which false-alarm rate is wanted.
 ///
 /// # Errors
@@ -67,13 +79,25 @@ pub fn fit(examples: &[Example], l2: f64) -> Result<(f64, BTreeMap<String, Weigh
             active.iter_mut().zip(&worse).for_each(|(a, bad)| *a &= !bad);
             continue;
         }
-        let bias = solution.first().copied().unwrap_or(0.0);
-        let weights = FEATURES.iter().zip(&scales).zip(solution.iter().skip(1).zip(&active));
+        let weights: Array1<f64> = solution.iter().skip(1).copied().collect();
+        let (bias, scale) = rescale(&x, &weights, examples)?;
+        let weights = FEATURES.iter().zip(&scales).zip(weights.iter().zip(&active));
         let named = weights.map(|((f, s), (w, on))| {
-            (f.name.to_owned(), Weight { weight: if *on { *w } else { 0.0 }, ..*s })
+            (f.name.to_owned(), Weight { weight: if *on { w * scale } else { 0.0 }, ..*s })
         });
         return Ok((bias, named.collect()));
     }
+}
+
+/// Bias and scale of the weighted sum that fit best, without a penalty.
+fn rescale(x: &Array2<f64>, weights: &Array1<f64>, examples: &[Example]) -> Result<(f64, f64), TrainError> {
+    let sums = x.slice(ndarray::s![.., 1..]).dot(weights);
+    let ones = Array1::ones(sums.len());
+    let design =
+        ndarray::stack(ndarray::Axis(1), &[ones.view(), sums.view()]).map_err(|_| TrainError::Singular)?;
+    let solution = newton(&design, examples, 1e-9)?;
+    let at = |i: usize| solution.get(i).copied().unwrap_or(0.0);
+    Ok((at(0), at(1)))
 }
 
 /// Mean and standard deviation of one feature over the aligned examples that have it.
@@ -191,9 +215,9 @@ mod tests {
 
     #[test]
     fn the_fit_is_at_the_optimum() {
-        // Without a penalty, the mean predicted probability of a logistic fit equals the share of positives.
+        // Even under a strong penalty: after the last fit the mean predicted probability of a logistic fit equals the share of positives.
         let examples = data();
-        let (bias, features) = fit(&examples, 1e-6).unwrap();
+        let (bias, features) = fit(&examples, 50.0).unwrap();
         let c = Calibration { bias, features, ..Calibration::neutral("d") };
         let mean = examples.iter().map(|e| c.drift(&e.features).0).sum::<f64>() / examples.len() as f64;
         assert!((mean - 0.5).abs() < 1e-3, "{mean}");
@@ -206,9 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn both_labels_of_a_group_weigh_the_same() {
-        let w = balance(&[("a", true), ("a", true), ("a", true), ("a", false)]);
-        assert!((w[0] * 3.0 - w[3]).abs() < 1e-12);
+    fn families_labels_and_kinds_weigh_the_same() {
+        let cells =
+            [("a", true, "x"), ("a", true, "x"), ("a", true, "y"), ("a", false, "g"), ("b", true, "x")];
+        let w = balance(&cells);
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert!(close(w[0] + w[1], w[2]) && close(w[0] + w[1] + w[2], w[3]) && close(w[3], w[4]));
+        assert!(close(w.iter().sum(), 5.0));
     }
 
     #[test]

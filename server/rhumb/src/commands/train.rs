@@ -44,12 +44,10 @@ fn calibration(
     digest: String,
 ) -> Result<Calibration, Failure> {
     let usable: Vec<_> = scored.iter().filter(|(_, a)| a.features.is_some()).collect();
-    // Reads and writes of a family are different populations, and so are the kinds of drift.
-    let groups: Vec<String> = usable.iter().map(|(l, _)| format!("{} {:?}", l.family, l.effect())).collect();
-    let keys: Vec<_> = groups.iter().zip(&usable).map(|(g, (l, _))| (g.as_str(), l.drifted)).collect();
+    let cells: Vec<_> = usable.iter().map(|(l, _)| (l.family.as_str(), l.drifted, l.kind.as_str())).collect();
     let examples: Vec<Example> = usable
         .iter()
-        .zip(balance(&keys))
+        .zip(balance(&cells))
         .filter_map(|((l, a), weight)| {
             Some(Example { features: a.features.clone()?, drifted: l.drifted, weight })
         })
