@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::bundle::Bundle;
+use crate::encoder::cpu::{Arithmetic, CpuEncoder};
 use crate::encoder::reference::ReferenceEncoder;
 use crate::encoder::{Encoder, EncoderError};
 use crate::golden::{Agreement, Golden};
@@ -82,6 +83,8 @@ pub struct LoadOptions {
     pub precision: Precision,
     /// Threads of the encoder; 0: one for each core.
     pub threads: usize,
+    /// The slow reference encoder on candle, in f32, for comparison.
+    pub reference: bool,
 }
 
 /// A model that encodes, and how well it agrees with the golden vectors.
@@ -107,14 +110,25 @@ pub fn load(bundle: &Bundle, options: LoadOptions) -> Result<Loaded, EncoderErro
         let problem = format!("device {}: this build has no CUDA encoder; use --device cpu", options.device);
         return Err(EncoderError::Unavailable(problem));
     }
-    if matches!(options.precision, Precision::F16 | Precision::Int8) {
-        let problem = "precision: this build computes in f32 on the CPU; use --precision f32 or auto";
-        return Err(EncoderError::Unavailable(problem.to_owned()));
-    }
     let tokenizer = Tokenizer::from_bytes(&bundle.tokenizer)?;
-    let mut encoder: Box<dyn Encoder> = Box::new(ReferenceEncoder::load(bundle, options.threads)?);
+    let mut encoder = encoder(bundle, options)?;
     let self_test = self_test(&bundle.manifest.digest(), &tokenizer, encoder.as_mut())?;
     Ok(Loaded { tokenizer, encoder, self_test })
+}
+
+/// f32 unless asked otherwise: its scores are those that the calibration was fitted on.
+fn encoder(bundle: &Bundle, options: LoadOptions) -> Result<Box<dyn Encoder>, EncoderError> {
+    let threads = options.threads;
+    let arithmetic = match options.precision {
+        _ if options.reference => return Ok(Box::new(ReferenceEncoder::load(bundle, threads)?)),
+        Precision::Auto | Precision::F32 => Arithmetic::F32,
+        Precision::Int8 => Arithmetic::Int8,
+        Precision::F16 => {
+            let problem = "precision f16: the CPU computes in f32 or int8; use --precision f32, int8 or auto";
+            return Err(EncoderError::Unavailable(problem.to_owned()));
+        }
+    };
+    Ok(Box::new(CpuEncoder::load(bundle, arithmetic, threads)?))
 }
 
 fn self_test(

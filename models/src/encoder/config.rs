@@ -60,6 +60,18 @@ impl BertConfig {
         Ok(config)
     }
 
+    /// Refuses a bundle that asks for more tokens than there are positions.
+    ///
+    /// # Errors
+    /// Names `max_position_embeddings`.
+    pub fn check_length(&self, max_length: usize) -> Result<(), EncoderError> {
+        if max_length > self.max_position_embeddings {
+            let problem = format!("the bundle's max_length {max_length} is beyond it");
+            return Err(EncoderError::Config(format!("max_position_embeddings: {problem}")));
+        }
+        Ok(())
+    }
+
     /// Width of one attention head.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_attention_heads.max(1)

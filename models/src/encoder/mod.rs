@@ -1,6 +1,7 @@
 //! Token ids to vectors.
 
 pub mod config;
+pub mod cpu;
 pub mod reference;
 
 /// What every encoder does. One thread owns an encoder; it may use more threads inside.
@@ -83,4 +84,33 @@ impl From<candle_core::Error> for EncoderError {
     fn from(error: candle_core::Error) -> Self {
         Self::Compute(error.to_string())
     }
+}
+
+/// The threads of one encoder; 0: one for each core.
+fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, EncoderError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("rhumb-encode-{i}"))
+        .build()
+        .map_err(|e| EncoderError::Compute(e.to_string()))
+}
+
+/// Refuses a batch with a text that does not fit the model.
+fn check_batch(batch: &[&[u32]], max_length: usize, vocab_size: usize) -> Result<(), EncoderError> {
+    for (index, ids) in batch.iter().enumerate() {
+        let fail = |problem| Err(EncoderError::Input { index, problem });
+        if ids.is_empty() || ids.len() > max_length {
+            return fail(format!("{} tokens, needs 1 to {max_length}", ids.len()));
+        }
+        if let Some(id) = ids.iter().find(|id| **id as usize >= vocab_size) {
+            return fail(format!("token {id} is beyond the vocabulary of {vocab_size}"));
+        }
+    }
+    Ok(())
+}
+
+/// Scales to length 1.
+fn normalize(vector: &mut [f32]) {
+    let norm = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12);
+    vector.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
 }

@@ -51,18 +51,11 @@ impl ReferenceEncoder {
     pub fn load(bundle: &Bundle, threads: usize) -> Result<Self, EncoderError> {
         let config = BertConfig::parse(&bundle.config)?;
         let spec = &bundle.manifest.encoder;
-        if spec.max_length > config.max_position_embeddings {
-            let problem = format!("the bundle's max_length {} is beyond it", spec.max_length);
-            return Err(EncoderError::Config(format!("max_position_embeddings: {problem}")));
-        }
+        config.check_length(spec.max_length)?;
         let weights = VarBuilder::from_slice_safetensors(&bundle.weights, DType::F32, &Device::Cpu)
             .map_err(|e| EncoderError::Weights(e.to_string()))?;
         let model = Bert::load(&config, weights).map_err(|e| EncoderError::Weights(e.to_string()))?;
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|i| format!("rhumb-encode-{i}"))
-            .build()
-            .map_err(|e| EncoderError::Compute(e.to_string()))?;
+        let pool = super::thread_pool(threads)?;
         let info = EncoderInfo {
             model: bundle.manifest.name.clone(),
             digest: bundle.manifest.digest(),
@@ -76,17 +69,6 @@ impl ReferenceEncoder {
         Ok(Self { info, model, pooling: spec.pooling, normalize: spec.normalize, threads: pool })
     }
 
-    fn check(&self, index: usize, ids: &[u32]) -> Result<(), EncoderError> {
-        let fail = |problem| Err(EncoderError::Input { index, problem });
-        if ids.is_empty() || ids.len() > self.info.max_length {
-            return fail(format!("{} tokens, needs 1 to {}", ids.len(), self.info.max_length));
-        }
-        match ids.iter().find(|id| **id as usize >= self.model.vocab_size) {
-            Some(id) => fail(format!("token {id} is beyond the vocabulary of {}", self.model.vocab_size)),
-            None => Ok(()),
-        }
-    }
-
     fn encode_one(&self, ids: &[u32]) -> Result<Encoding, EncoderError> {
         let states = self.model.forward(ids)?;
         let pooled = match self.pooling {
@@ -95,8 +77,7 @@ impl ReferenceEncoder {
         };
         let mut pooled = pooled.to_vec1::<f32>()?;
         if self.normalize {
-            let norm = pooled.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12);
-            pooled.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+            super::normalize(&mut pooled);
         }
         Ok(Encoding { pooled, tokens: states.flatten_all()?.to_vec1()? })
     }
@@ -108,7 +89,7 @@ impl Encoder for ReferenceEncoder {
     }
 
     fn encode(&mut self, batch: &[&[u32]]) -> Result<Vec<Encoding>, EncoderError> {
-        batch.iter().enumerate().try_for_each(|(index, ids)| self.check(index, ids))?;
+        super::check_batch(batch, self.info.max_length, self.model.vocab_size)?;
         let this = &*self;
         this.threads.install(|| batch.par_iter().map(|ids| this.encode_one(ids)).collect())
     }

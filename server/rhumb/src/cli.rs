@@ -66,6 +66,9 @@ pub struct EngineArgs {
     /// Threads of the encoder; 0: one for each core.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub threads: usize,
+    /// Computes with the slow reference encoder, in f32, for comparison.
+    #[arg(long, conflicts_with = "precision")]
+    pub reference: bool,
     /// Calibration to use in place of the bundle's own.
     #[arg(long, value_name = "FILE")]
     pub calibration: Option<PathBuf>,
@@ -116,7 +119,7 @@ pub struct ScoreArgs {
     #[arg(long, default_value = "-", value_name = "FILE|-")]
     pub output: PathBuf,
     /// Scores through this server instead, for example http://127.0.0.1:50051.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["device", "precision", "threads", "calibration"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["device", "precision", "threads", "reference", "calibration"])]
     pub server: Option<String>,
 }
 

@@ -32,7 +32,12 @@ impl From<&EngineArgs> for Wanted {
     fn from(args: &EngineArgs) -> Self {
         Self {
             model: args.model.clone(),
-            options: LoadOptions { device: args.device, precision: args.precision, threads: args.threads },
+            options: LoadOptions {
+                device: args.device,
+                precision: args.precision,
+                threads: args.threads,
+                reference: args.reference,
+            },
             calibration: args.calibration.clone(),
             policy: Policy::default(),
             engine: EngineConfig::default(),

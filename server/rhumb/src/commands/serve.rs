@@ -33,6 +33,7 @@ fn wanted(args: &ServeArgs, config: &Config) -> Result<Wanted, Failure> {
             device: args.device.unwrap_or(device),
             precision: args.precision.unwrap_or(precision),
             threads: args.threads.unwrap_or(model.threads),
+            reference: false,
         },
         calibration: args.calibration.clone().or_else(|| model.calibration.clone()),
         policy: config.policy.clone(),
