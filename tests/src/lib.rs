@@ -1,1 +1,17 @@
-//! To come.
+//! What the whole-program tests share: the built program, a home with the model, a running server, requests.
+//!
+//! The tests run the real binary, over pipes and over loopback. Every wait is bounded.
+
+// Tests may stop at the first surprise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod calibration;
+pub mod program;
+pub mod raw;
+pub mod samples;
+pub mod score;
+pub mod server;
+
+pub use program::{Run, run};
+pub use score::{Answers, score_lines};
+pub use server::{Client, Server};
