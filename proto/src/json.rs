@@ -51,12 +51,30 @@ pub fn parse_value(text: &str) -> Result<Value, JsonError> {
 ///
 /// # Errors
 /// Names the field.
-pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, JsonError> {
+pub fn from_value<T: DeserializeOwned>(mut value: Value) -> Result<T, JsonError> {
+    drop_nulls(&mut value);
     serde_path_to_error::deserialize(value).map_err(|e| {
         let path = e.path().to_string();
         let field = if path == "." { "request".to_owned() } else { path };
         JsonError::Shape { field, problem: e.into_inner().to_string() }
     })
+}
+
+/// Fields that hold any JSON: there a null is a value.
+const FREE_FIELDS: [&str; 3] = ["arguments", "inputSchema", "input_schema"];
+
+/// In the JSON of a message a null means that the field is absent.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Object(map) => {
+            map.retain(|_, v| !v.is_null());
+            map.iter_mut()
+                .filter(|(k, _)| !FREE_FIELDS.contains(&k.as_str()))
+                .for_each(|(_, v)| drop_nulls(v));
+        }
+        _ => {}
+    }
 }
 
 /// The largest integer that a double holds with all its neighbours.

@@ -34,7 +34,6 @@ fn with_struct(arguments: Struct) -> ScoreRequest {
     ScoreRequest { action: Some(action), ..message(&aligned("struct")) }
 }
 
-// Known to fail: the built-in calibration is still the neutral one, which says 0.5 to everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aligned_action_is_allowed_and_a_drifted_one_is_not() {
     let server = Server::start("").await;
@@ -151,7 +150,6 @@ async fn a_message_that_is_too_big_is_refused_and_the_server_lives_on() {
     assert_eq!(client.score(message(&aligned("after"))).await.unwrap().into_inner().status(), Status::Scored);
 }
 
-// Known to fail: the answer repeats the name for each value and is too big to be sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_within_the_limits_is_answered_however_long_its_names_are() {
     let server = Server::start("").await;
@@ -174,7 +172,6 @@ async fn with_timeout(server: &Server, timeout: &str, id: &str, pause: u64) -> t
     raw::call_late(server.address(), "Score", &headers, &request, Duration::from_millis(pause)).await
 }
 
-// Known to fail: now and then, where the transport's own timer, which runs from the head of the call, says CANCELLED first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_that_passes_is_deadline_exceeded() {
     let server = Server::start("").await;
@@ -187,7 +184,6 @@ async fn a_deadline_that_passes_is_deadline_exceeded() {
     assert_eq!((reply.code(), violated(&reply)), (Code::InvalidArgument, vec!["grpc-timeout".to_owned()]));
 }
 
-// Known to fail: the transport's own timer, which runs from the head of the call, says CANCELLED first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_that_passes_on_a_slow_line_is_deadline_exceeded() {
     let server = Server::start("").await;

@@ -138,7 +138,6 @@ async fn a_chain_is_scored_hop_by_hop_against_its_origin() {
     assert_eq!(response.max_drift, Some(largest));
 }
 
-// Known to fail: the built-in calibration is still the neutral one, which says 0.5 to everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_names_the_hop_where_drift_began() {
     let server = Server::start(PATIENT).await;
@@ -187,7 +186,6 @@ async fn a_hop_that_cannot_be_used_is_named() {
     }
 }
 
-// Known to fail: what the engine refuses is named without its hop.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hop_beyond_the_limits_is_named() {
     let server = Server::start(PATIENT).await;
@@ -200,7 +198,6 @@ async fn a_hop_beyond_the_limits_is_named() {
     }
 }
 
-// Known to fail: the ids of hops are not checked.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_request_id_of_a_hop_has_at_most_256_bytes() {
     let server = Server::start(PATIENT).await;

@@ -72,7 +72,6 @@ fn an_input_that_is_not_there_is_named() {
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
 }
 
-// Known to fail: exit code 1, and the file is not named.
 #[test]
 fn a_packed_file_that_ends_too_early_is_bad_input_and_named() {
     let folder = tempfile::tempdir().unwrap();

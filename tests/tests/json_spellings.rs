@@ -108,7 +108,6 @@ fn hidden_characters_are_told_and_change_nothing() {
     assert!(findings.contains("invisible_characters:arguments.reference"), "{findings}");
 }
 
-// Known to fail: below the top level one of the two disappears.
 #[test]
 fn two_names_that_look_alike_are_both_seen_at_any_depth() {
     let names = json!({"to": "ana@corp.example", "t\u{200b}o": "eve@evil.example"});

@@ -140,7 +140,6 @@ fn a_configuration_that_cannot_be_used_is_named_with_key_and_line() {
     assert!(missing.code == 2 && missing.stderr.contains("/nowhere/rhumb.toml"), "{}", missing.stderr);
 }
 
-// Known to fail: the file is not named.
 #[test]
 fn a_device_or_precision_that_is_none_is_named_with_its_key_and_file() {
     for key in ["device", "precision"] {

@@ -10,7 +10,7 @@ pub fn clean_action(action: &Action, findings: &mut Vec<String>) -> Action {
         tool: clean(&action.tool, "tool", findings),
         tool_description: clean(&action.tool_description, "tool_description", findings),
         server: action.server.clone(),
-        arguments: clean_map(&action.arguments, findings),
+        arguments: clean_map(&action.arguments, None, findings),
         input_schema: action.input_schema.clone(),
         text: clean(&action.text, "text", findings),
         effect: action.effect,
@@ -36,13 +36,19 @@ pub fn clean(text: &str, place: &str, findings: &mut Vec<String>) -> String {
 }
 
 /// Two names that fold to the same one are both kept, the later one as it was written: a hidden character in a name must
-/// not make an argument disappear.
-fn clean_map(map: &Map<String, Value>, findings: &mut Vec<String>) -> Map<String, Value> {
+/// not make an argument disappear. `place` is that of the object; empty for the arguments themselves, whose entries are
+/// places of their own.
+fn clean_map(
+    map: &Map<String, Value>,
+    place: Option<&str>,
+    findings: &mut Vec<String>,
+) -> Map<String, Value> {
     let mut cleaned = Map::new();
     for (name, value) in map {
-        let place = format!("arguments.{name}");
-        let folded = clean(name, &place, findings);
-        let value = clean_value(value, &place, findings);
+        let own = format!("arguments.{name}");
+        let place = place.unwrap_or(&own);
+        let folded = clean(name, place, findings);
+        let value = clean_value(value, place, findings);
         let taken = cleaned.contains_key(&folded) || (folded != *name && map.contains_key(&folded));
         cleaned.insert(if taken { name.clone() } else { folded }, value);
     }
@@ -54,11 +60,7 @@ fn clean_value(value: &Value, place: &str, findings: &mut Vec<String>) -> Value 
     match value {
         Value::String(text) => Value::String(clean(text, place, findings)),
         Value::Array(items) => items.iter().map(|v| clean_value(v, place, findings)).collect(),
-        Value::Object(map) => {
-            let entries =
-                map.iter().map(|(k, v)| (clean(k, place, findings), clean_value(v, place, findings)));
-            Value::Object(entries.collect())
-        }
+        Value::Object(map) => Value::Object(clean_map(map, Some(place), findings)),
         other => other.clone(),
     }
 }

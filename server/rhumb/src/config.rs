@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rhumb_drift::Policy;
 use rhumb_engine::EngineConfig;
+use rhumb_models::{Device, Precision};
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -104,6 +105,8 @@ impl Config {
         let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
         config.engine.check()?;
         config.policy.check().map_err(|e| format!("policy.{e}"))?;
+        config.model.device.parse::<Device>().map_err(|e| format!("model.device: {e}"))?;
+        config.model.precision.parse::<Precision>().map_err(|e| format!("model.precision: {e}"))?;
         if config.server.max_message_bytes < 4096 {
             return Err("server.max_message_bytes: must be at least 4096".to_owned());
         }

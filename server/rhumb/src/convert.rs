@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 
 /// Values listed in evidence.
 const EVIDENCE_VALUES: usize = 16;
-/// Characters of a value that are shown.
+/// Characters of a value, a path or a finding that are shown.
 const EVIDENCE_CHARS: usize = 120;
 /// Bytes of a request id.
 const REQUEST_ID_BYTES: usize = 256;
@@ -22,15 +22,24 @@ const EVIDENCE_FINDINGS: usize = 32;
 /// # Errors
 /// Names the field that cannot be used.
 pub fn input(request: v1::ScoreRequest) -> Result<ScoreInput, InputError> {
-    if request.request_id.len() > REQUEST_ID_BYTES {
-        return Err(InputError::new("requestId", format!("more than {REQUEST_ID_BYTES} bytes")));
-    }
+    check_request_id(&request.request_id)?;
     let action = request.action.ok_or_else(|| InputError::new("action", "is missing"))?;
     Ok(ScoreInput {
         intent: intent(request.intent),
         action: self::action(action)?,
         context: request.context.into_iter().map(context).collect(),
     })
+}
+
+/// Refuses an id that is too long to be repeated in answers and logs.
+///
+/// # Errors
+/// Names `requestId`.
+pub fn check_request_id(id: &str) -> Result<(), InputError> {
+    if id.len() > REQUEST_ID_BYTES {
+        return Err(InputError::new("requestId", format!("more than {REQUEST_ID_BYTES} bytes")));
+    }
+    Ok(())
 }
 
 /// An absent intent is an empty one: no anchor.
@@ -157,6 +166,18 @@ pub fn unparsable(request_id: String, detail: String, engine: Option<&Engine>) -
     }
 }
 
+/// The answer to one of many where Rhumb itself could not score it.
+pub fn failed(request_id: String, reason: &str, engine: &Engine) -> v1::ScoreResponse {
+    v1::ScoreResponse {
+        request_id,
+        verdict: v1::Verdict::Abstain.into(),
+        status: v1::Status::Failed.into(),
+        reason_code: reason.to_owned(),
+        model: Some(model(engine)),
+        ..v1::ScoreResponse::default()
+    }
+}
+
 fn model(engine: &Engine) -> v1::Model {
     let info = engine.info();
     v1::Model {
@@ -196,13 +217,18 @@ fn evidence(evidence: Evidence, tokens: usize, windows: usize) -> v1::Evidence {
     let (weakest_segment, similarity) = evidence.weakest.map_or((String::new(), None), |(n, s)| (n, Some(s)));
     v1::Evidence {
         values: evidence.values.into_iter().take(EVIDENCE_VALUES).map(value_evidence).collect(),
-        weakest_segment,
+        weakest_segment: cut(&weakest_segment),
         weakest_segment_similarity: similarity.map(f64::from),
         features,
         tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
         windows: u32::try_from(windows).unwrap_or(u32::MAX),
-        findings: evidence.findings.into_iter().take(EVIDENCE_FINDINGS).collect(),
+        findings: evidence.findings.iter().take(EVIDENCE_FINDINGS).map(|f| cut(f)).collect(),
     }
+}
+
+/// Names in a request may be as long as the request; an answer is not.
+fn cut(text: &str) -> String {
+    text.chars().take(EVIDENCE_CHARS).collect()
 }
 
 fn value_evidence(value: ValueGrade) -> v1::ValueEvidence {
@@ -213,8 +239,8 @@ fn value_evidence(value: ValueGrade) -> v1::ValueEvidence {
         Origin::New => v1::Origin::New,
     };
     v1::ValueEvidence {
-        path: value.path,
-        value: value.text.chars().take(EVIDENCE_CHARS).collect(),
+        path: cut(&value.path),
+        value: cut(&value.text),
         kind: value.kind.to_owned(),
         origin: origin.into(),
         grade: f64::from(value.grade),

@@ -1,6 +1,8 @@
 //! The program's own help. That this package has an integration test also makes `cargo test --workspace` build the
 //! program itself, which the tests in `tests/` run.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use std::process::Command;
 
 fn help(args: &[&str]) -> String {

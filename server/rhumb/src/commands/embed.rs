@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use rhumb_models::Loaded;
 use rhumb_models::tokenizer::WindowRule;
-use rhumb_proto::json;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::EmbedArgs;
@@ -54,7 +53,7 @@ fn embed(args: &EmbedArgs) -> Result<ExitCode, Failure> {
     let mut bad = 0usize;
     let mut batch = Vec::new();
     for line in input {
-        match text(line.map_err(Failure::io("input"))?) {
+        match text(line.map_err(|e| Failure::input(format!("{name}: {e}")))?) {
             Ok(text) => batch.push(text),
             Err(problem) => {
                 bad += 1;
@@ -73,7 +72,7 @@ fn embed(args: &EmbedArgs) -> Result<ExitCode, Failure> {
 
 fn text(line: Line) -> Result<Text, String> {
     let number = line.number;
-    let parsed = line.text.and_then(|text| json::parse(&text).map_err(|e| e.to_string()));
+    let parsed = line.text.and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string()));
     parsed.map_err(|problem| format!("line {number}: {problem}"))
 }
 

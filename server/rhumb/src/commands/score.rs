@@ -52,8 +52,8 @@ async fn pump(
     let name = if by_hand { "standard input".to_owned() } else { args.input.display().to_string() };
     let mut bad = 0;
     let answers = off_thread(input).map(|line| {
-        let scorer = scorer.clone();
-        async move { answer(&scorer, line.map_err(Failure::io("input"))?).await }
+        let (scorer, name) = (scorer.clone(), name.clone());
+        async move { answer(&scorer, line.map_err(|e| Failure::input(format!("{name}: {e}")))?).await }
     });
     let mut answers = std::pin::pin!(answers.buffered(CONCURRENCY));
     while let Some(answered) = answers.next().await {

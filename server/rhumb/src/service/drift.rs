@@ -12,9 +12,9 @@ use rhumb_proto::v1::{
     ScoreRequest, ScoreResponse,
 };
 use tokio::sync::watch;
-use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Extensions, Request, Response, Status, Streaming};
 
+use super::deadline::Deadline;
 use super::errors;
 use crate::convert;
 
@@ -47,40 +47,11 @@ impl DriftApi {
             .ok_or_else(|| errors::unavailable("the model is loading, or the server is draining"))
     }
 
-    /// When the caller stops waiting: its own deadline, else the configured one.
-    fn deadline(&self, metadata: &MetadataMap) -> Result<Instant, Status> {
-        let own = metadata.get("grpc-timeout").map(|value| {
-            let text = value.to_str().unwrap_or_default();
-            timeout(text).ok_or_else(|| {
-                errors::bad_request(&InputError::new(
-                    "grpc-timeout",
-                    "is not a number of at most 8 digits and a unit",
-                ))
-            })
-        });
-        let wait = own.transpose()?.unwrap_or(self.default_deadline);
-        // A deadline too far to be told is no nearer than the longest that is.
-        Ok(Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400)))
+    /// When the caller stops waiting: its own deadline, counted from the head of its call, else the configured one.
+    fn deadline(&self, extensions: &Extensions) -> Instant {
+        let own = extensions.get::<Deadline>().map(|d| d.0);
+        own.unwrap_or_else(|| Instant::now() + self.default_deadline)
     }
-}
-
-/// The `grpc-timeout` header: at most eight digits and one of `H M S m u n`.
-fn timeout(text: &str) -> Option<Duration> {
-    let unit = text.chars().last()?;
-    let digits = text.strip_suffix(unit)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let n: u64 = digits.parse().ok()?;
-    Some(match unit {
-        'H' => Duration::from_secs(n * 3600),
-        'M' => Duration::from_secs(n * 60),
-        'S' => Duration::from_secs(n),
-        'm' => Duration::from_millis(n),
-        'u' => Duration::from_micros(n),
-        'n' => Duration::from_nanos(n),
-        _ => return None,
-    })
 }
 
 /// Scores one request of many: what cannot be read gets an answer that says so.
@@ -97,7 +68,9 @@ async fn score_one(
     match engine.score(input, Some(deadline), Admission::Wait).await {
         Ok(answer) => Ok(convert::response(request_id, answer, engine)),
         Err(EngineError::Input(e)) => Ok(convert::unparsable(request_id, e.to_string(), Some(engine))),
-        Err(e) => Err(errors::status(&e)),
+        Err(EngineError::Stopped) => Err(errors::status(&EngineError::Stopped)),
+        // One that is late or lost costs itself alone.
+        Err(e) => Ok(convert::failed(request_id, errors::reason(&e), engine)),
     }
 }
 
@@ -123,7 +96,10 @@ pub async fn score_chain(
     let inputs: Vec<(HopScore, ScoreInput)> = inputs.collect::<Result<_, _>>()?;
     let scores = stream::iter(inputs.into_iter().map(|(mut hop, input)| async move {
         let id = hop.score.take().unwrap_or_default().request_id;
-        let answer = engine.score(input, deadline, Admission::Wait).await?;
+        let answer = engine.score(input, deadline, Admission::Wait).await.map_err(|e| match e {
+            EngineError::Input(e) => EngineError::Input(of_hop(hop.hop, e)),
+            other => other,
+        })?;
         hop.score = Some(convert::response(id, answer, engine));
         Ok::<_, EngineError>(hop)
     }));
@@ -132,8 +108,18 @@ pub async fn score_chain(
     Ok(chain_response(request.chain_id, intent, hops))
 }
 
+/// Hops are counted from 1, places in the message from 0. What concerns the intent concerns the whole chain.
+fn of_hop(hop: u32, e: InputError) -> InputError {
+    if e.field.starts_with("intent") {
+        return e;
+    }
+    InputError::new(format!("hops[{}].{}", hop.saturating_sub(1), e.field), e.problem)
+}
+
 fn hop_input(index: usize, hop: Hop, intent: &Intent) -> Result<(HopScore, ScoreInput), InputError> {
-    let within = |e: InputError| InputError::new(format!("hops[{index}].{}", e.field), e.problem);
+    let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+    let within = |e: InputError| of_hop(number, e);
+    convert::check_request_id(&hop.request_id).map_err(within)?;
     let action = hop.action.ok_or_else(|| within(InputError::new("action", "is missing")))?;
     let input = ScoreInput {
         intent: intent.clone(),
@@ -142,7 +128,6 @@ fn hop_input(index: usize, hop: Hop, intent: &Intent) -> Result<(HopScore, Score
     };
     // The id waits in the place of the score until the score is there.
     let score = ScoreResponse { request_id: hop.request_id, ..ScoreResponse::default() };
-    let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
     Ok((HopScore { hop: number, agent: hop.agent, delegator: hop.delegator, score: Some(score) }, input))
 }
 
@@ -168,7 +153,7 @@ fn chain_response(chain_id: String, intent: Intent, hops: Vec<HopScore>) -> Scor
 impl DriftService for DriftApi {
     async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
         let engine = self.engine()?;
-        let deadline = self.deadline(request.metadata())?;
+        let deadline = self.deadline(request.extensions());
         let request = request.into_inner();
         let request_id = request.request_id.clone();
         let input = convert::input(request).map_err(|e| errors::bad_request(&e))?;
@@ -182,7 +167,7 @@ impl DriftService for DriftApi {
         request: Request<ScoreBatchRequest>,
     ) -> Result<Response<ScoreBatchResponse>, Status> {
         let engine = &self.engine()?;
-        let deadline = self.deadline(request.metadata())?;
+        let deadline = self.deadline(request.extensions());
         let requests = request.into_inner().requests;
         at_most_many("requests", requests.len())?;
         let scores = stream::iter(requests.into_iter().map(|r| score_one(engine, r, deadline)));
@@ -212,7 +197,7 @@ impl DriftService for DriftApi {
         request: Request<ScoreChainRequest>,
     ) -> Result<Response<ScoreChainResponse>, Status> {
         let engine = self.engine()?;
-        let deadline = self.deadline(request.metadata())?;
+        let deadline = self.deadline(request.extensions());
         let request = request.into_inner();
         at_most_many("hops", request.hops.len())?;
         let response = score_chain(&engine, request, Some(deadline)).await.map_err(|e| errors::status(&e))?;
@@ -223,15 +208,6 @@ impl DriftService for DriftApi {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn timeouts_are_read_as_grpc_writes_them() {
-        assert_eq!(timeout("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(timeout("1H"), Some(Duration::from_secs(3600)));
-        for bad in ["", "m", "1", "123456789S", "-1S", "1x", "1 S", "é"] {
-            assert_eq!(timeout(bad), None, "{bad:?}");
-        }
-    }
 
     #[test]
     fn drift_begins_at_the_first_hop_that_reached_its_threshold() {

@@ -13,18 +13,29 @@ const DOMAIN: &str = "rhumb.v1";
 
 /// An error as a status with details.
 pub fn status(error: &EngineError) -> Status {
-    match error {
-        EngineError::Input(input) => bad_request(input),
+    let code = match error {
+        EngineError::Input(input) => return bad_request(input),
         EngineError::Overloaded => {
             let details = ErrorDetails::with_retry_info(Some(rhumb_engine::engine::RETRY_AFTER));
-            Status::with_error_details(Code::ResourceExhausted, error.to_string(), details)
+            return Status::with_error_details(Code::ResourceExhausted, error.to_string(), details);
         }
-        EngineError::Deadline => with_reason(Code::DeadlineExceeded, "scorer_timeout", error),
-        EngineError::Stopped => with_reason(Code::Unavailable, "scorer_unavailable", error),
+        EngineError::Deadline => Code::DeadlineExceeded,
+        EngineError::Stopped => Code::Unavailable,
         // The cause is in the log; the client can only try again or go elsewhere.
         EngineError::Encoder(_) => {
-            Status::with_error_details(Code::Internal, "the encoder failed", info("scorer_unavailable"))
+            return Status::with_error_details(Code::Internal, "the encoder failed", info(reason(error)));
         }
+    };
+    Status::with_error_details(code, error.to_string(), info(reason(error)))
+}
+
+/// The reason code of an error.
+pub fn reason(error: &EngineError) -> &'static str {
+    match error {
+        EngineError::Input(_) => "action_unparsable",
+        EngineError::Overloaded => "scorer_overloaded",
+        EngineError::Deadline => "scorer_timeout",
+        EngineError::Stopped | EngineError::Encoder(_) => "scorer_unavailable",
     }
 }
 
@@ -37,10 +48,6 @@ pub fn bad_request(error: &InputError) -> Status {
 /// UNAVAILABLE while the model loads or the server drains.
 pub fn unavailable(what: &str) -> Status {
     Status::with_error_details(Code::Unavailable, what.to_owned(), info("scorer_unavailable"))
-}
-
-fn with_reason(code: Code, reason: &str, error: &EngineError) -> Status {
-    Status::with_error_details(code, error.to_string(), info(reason))
 }
 
 fn info(reason: &str) -> ErrorDetails {

@@ -1,5 +1,6 @@
 //! gRPC.
 
+pub mod deadline;
 pub mod drift;
 pub mod errors;
 pub mod server;

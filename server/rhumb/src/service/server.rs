@@ -12,6 +12,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
+use super::deadline::DeadlineLayer;
 use super::drift::{DriftApi, EngineWatch};
 use crate::config::{Config, ServerConfig};
 use crate::failure::Failure;
@@ -34,6 +35,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     report(&health, false).await;
     let (drain, drained) = watch::channel(false);
     let server = Server::builder()
+        .layer(DeadlineLayer)
         .add_service(health_service)
         .add_service(reflection()?)
         .add_service(drift_service(&config.server, engine_watch))
