@@ -37,15 +37,16 @@ fn benches(c: &mut Criterion) {
     let action = action();
     let rendering = Rendering::of(&action, 32 * 1024);
     let of_action = vectors(&rendering.text);
-    let intent = IntentIndex::new(INTENT, vectors(INTENT));
+    let intent = IntentIndex::new(INTENT, vectors(INTENT), false);
+    let none = SourceIndex::default();
     let calibration = Calibration::neutral("sha256:0");
     let measured = Measured {
         action: &action,
         vectors: &of_action,
         segments: &rendering.segments,
         intent: &intent,
-        trusted: &[],
-        untrusted: &[],
+        trusted: &none,
+        untrusted: &none,
     };
     c.bench_function("score, vectors at hand", |b| {
         b.iter(|| score(&calibration, black_box(measured), None, false));

@@ -42,6 +42,9 @@ impl BertConfig {
     pub fn parse(json: &[u8]) -> Result<Self, EncoderError> {
         let config: Self = serde_json::from_slice(json).map_err(|e| EncoderError::Config(e.to_string()))?;
         let fail = |key: &str, problem: String| Err(EncoderError::Config(format!("{key}: {problem}")));
+        if config.hidden_size == 0 || config.vocab_size == 0 || config.type_vocab_size == 0 {
+            return fail("hidden_size, vocab_size, type_vocab_size", "must be at least 1".to_owned());
+        }
         if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return fail(
                 "num_attention_heads",

@@ -68,8 +68,14 @@ pub struct InputError {
 
 impl InputError {
     /// An error of `field`.
+    ///
+    /// Both are cut: they may repeat names of the input, and go into headers.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { field: field.into(), problem: problem.into() }
+        let cut = |mut text: String| {
+            text.truncate(crate::render::floor_boundary(&text, 400));
+            text
+        };
+        Self { field: cut(field.into()), problem: cut(problem.into()) }
     }
 }
 

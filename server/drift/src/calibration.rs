@@ -1,6 +1,10 @@
 //! From features to a probability.
 //!
-//! The head is a logistic regression on standardised features: `p = 1 / (1 + exp(-(bias + sum w_i z_i)))` with
+//! There are two heads: one for calls with arguments, and one for actions without any (free text, tools that take
+//! nothing), for which half of the features cannot be measured. Had they one head, a missing feature would count like that
+//! of an ordinary aligned call, and an action without arguments would look good for having none.
+//!
+//! A head is a logistic regression on standardised features: `p = 1 / (1 + exp(-(bias + sum w_i z_i)))` with
 //! `z_i = clip((x_i - mean_i) / sd_i, -5, 5)` and `z_i = 0` where a feature is missing. Its weights, and the thresholds
 //! per effect, are a small JSON file that `rhumb train` makes from labelled pairs; it is bound to the digest of the
 //! model whose vectors it was fitted on.
@@ -21,6 +25,16 @@ pub struct Calibration {
     pub name: String,
     /// The digest of the weights whose vectors it was fitted on, `sha256:...`.
     pub model_digest: String,
+    /// For calls with arguments.
+    pub call: Head,
+    /// For actions without arguments; looks at no feature of arguments.
+    pub bare: Head,
+}
+
+/// From features to log-odds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Head {
     /// Log-odds where every feature is at its mean.
     pub bias: f64,
     /// One entry for each of [`FEATURES`], by name.
@@ -77,43 +91,22 @@ impl Calibration {
     /// A calibration that says 0.5 to everything: for measuring features before there is a head.
     pub fn neutral(model_digest: &str) -> Self {
         let weight = Weight { mean: 0.0, sd: 1.0, weight: 0.0 };
-        Self {
-            name: "neutral".into(),
-            model_digest: model_digest.to_owned(),
+        let head = Head {
             bias: 0.0,
             features: FEATURES.iter().map(|f| (f.name.to_owned(), weight)).collect(),
             thresholds: [Effect::Read, Effect::Write, Effect::Unknown].map(|e| (e, 0.5)).into(),
-        }
+        };
+        Self { name: "neutral".into(), model_digest: model_digest.to_owned(), call: head.clone(), bare: head }
     }
 
     fn check(&self) -> Result<(), CalibrationError> {
-        let fail =
-            |field: String, problem: &str| CalibrationError::Field { field, problem: problem.to_owned() };
-        for feature in FEATURES {
-            let field = format!("features.{}", feature.name);
-            let weight = self.features.get(feature.name).ok_or_else(|| fail(field.clone(), "is missing"))?;
-            if !(weight.mean.is_finite() && weight.weight.is_finite() && weight.sd > 0.0) {
-                return Err(fail(field, "needs a finite mean and weight and an sd above 0"));
-            }
-            if weight.weight * feature.direction < 0.0 {
-                return Err(fail(field, "weighs against its direction"));
-            }
-        }
-        if let Some(name) = self.features.keys().find(|name| FEATURES.iter().all(|f| f.name != name.as_str()))
-        {
-            return Err(fail(format!("features.{name}"), "is not known"));
-        }
-        for effect in [Effect::Read, Effect::Write, Effect::Unknown] {
-            let threshold = self.thresholds.get(&effect).copied().unwrap_or(f64::NAN);
-            if !(0.0..=1.0).contains(&threshold) {
-                let field = format!("thresholds.{}", format!("{effect:?}").to_uppercase());
-                return Err(fail(field, "needs a number from 0 to 1"));
-            }
-        }
-        if !self.bias.is_finite() {
-            return Err(fail("bias".into(), "needs a finite number"));
-        }
-        Ok(())
+        self.call.check("call")?;
+        self.bare.check("bare")
+    }
+
+    /// The head for what was measured.
+    pub fn head(&self, features: &Features) -> &Head {
+        if features.has_arguments() { &self.call } else { &self.bare }
     }
 
     /// Its identity in answers: name and the first 12 digits of the digest of its content.
@@ -122,6 +115,37 @@ impl Calibration {
         let digest = Sha256::digest(&json);
         let hex: String = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
         format!("{}@{hex}", self.name)
+    }
+}
+
+impl Head {
+    fn check(&self, name: &str) -> Result<(), CalibrationError> {
+        let fail = |field: &str, problem: &str| CalibrationError::Field {
+            field: format!("{name}.{field}"),
+            problem: problem.to_owned(),
+        };
+        for feature in FEATURES {
+            let field = format!("features.{}", feature.name);
+            let weight = self.features.get(feature.name).ok_or_else(|| fail(&field, "is missing"))?;
+            if !(weight.mean.is_finite() && weight.weight.is_finite() && weight.sd > 0.0) {
+                return Err(fail(&field, "needs a finite mean and weight and an sd above 0"));
+            }
+            if weight.weight * feature.direction < 0.0 {
+                return Err(fail(&field, "weighs against its direction"));
+            }
+        }
+        if let Some(name) = self.features.keys().find(|name| FEATURES.iter().all(|f| f.name != name.as_str()))
+        {
+            return Err(fail(&format!("features.{name}"), "is not known"));
+        }
+        for effect in [Effect::Read, Effect::Write, Effect::Unknown] {
+            let threshold = self.thresholds.get(&effect).copied().unwrap_or(f64::NAN);
+            if !(0.0..=1.0).contains(&threshold) {
+                let field = format!("thresholds.{}", format!("{effect:?}").to_uppercase());
+                return Err(fail(&field, "needs a number from 0 to 1"));
+            }
+        }
+        if self.bias.is_finite() { Ok(()) } else { Err(fail("bias", "needs a finite number")) }
     }
 
     /// The threshold of an effect.
@@ -162,12 +186,16 @@ pub(crate) mod tests {
 
     pub(crate) fn calibration() -> Calibration {
         let weight = |f: &crate::features::Feature| Weight { mean: 0.5, sd: 0.1, weight: f.direction };
-        Calibration {
-            name: "test".into(),
-            model_digest: "sha256:0".into(),
+        let head = Head {
             bias: 0.0,
             features: FEATURES.iter().map(|f| (f.name.to_owned(), weight(f))).collect(),
             thresholds: [(Effect::Read, 0.5), (Effect::Write, 0.4), (Effect::Unknown, 0.4)].into(),
+        };
+        Calibration {
+            name: "test".into(),
+            model_digest: "sha256:0".into(),
+            bare: Head { bias: 1.0, ..head.clone() },
+            call: head,
         }
     }
 
@@ -177,13 +205,25 @@ pub(crate) mod tests {
 
     #[test]
     fn a_missing_feature_changes_nothing() {
-        assert_eq!(calibration().drift(&features([None; 9])).0, 0.5);
+        assert_eq!(calibration().call.drift(&features([None; 9])).0, 0.5);
+    }
+
+    #[test]
+    fn an_action_without_arguments_has_its_own_head() {
+        let c = calibration();
+        let mut values = [None; 9];
+        assert_eq!(c.head(&features(values)).bias, 1.0);
+        values[5] = Some(0.5);
+        assert_eq!(c.head(&features(values)).bias, 0.0);
     }
 
     #[test]
     fn less_similarity_is_more_drift() {
         let at = |cosine| {
-            calibration().drift(&features([Some(cosine), None, None, None, None, None, None, None, None])).0
+            calibration()
+                .call
+                .drift(&features([Some(cosine), None, None, None, None, None, None, None, None]))
+                .0
         };
         assert!(at(0.4) > at(0.5) && at(0.5) > at(0.6));
         assert_eq!(at(-1.0), at(-0.5), "clipped");
@@ -199,13 +239,13 @@ pub(crate) mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let mut missing = calibration();
-        missing.features.remove("recall");
-        assert!(missing.check().unwrap_err().to_string().contains("features.recall"));
+        missing.bare.features.remove("recall");
+        assert!(missing.check().unwrap_err().to_string().contains("bare.features.recall"));
         let mut against = calibration();
-        against.features.get_mut("cosine").unwrap().weight = 1.0;
+        against.call.features.get_mut("cosine").unwrap().weight = 1.0;
         assert!(against.check().unwrap_err().to_string().contains("against its direction"));
         let mut threshold = calibration();
-        threshold.thresholds.insert(Effect::Write, 1.5);
+        threshold.call.thresholds.insert(Effect::Write, 1.5);
         assert!(threshold.check().unwrap_err().to_string().contains("thresholds.WRITE"));
     }
 }

@@ -47,6 +47,11 @@ impl Kind {
         }
     }
 
+    /// Whether a value of this kind is either the same or another one, so that words in common say nothing.
+    pub fn is_exact(self) -> bool {
+        !matches!(self, Self::Name | Self::Time | Self::Date)
+    }
+
     /// The kind's name in evidence.
     pub fn name(self) -> &'static str {
         match self {
@@ -139,9 +144,11 @@ type Normalise = fn(&str) -> Option<Norm>;
 
 /// The finders, most specific first.
 static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
-    let table: [(Kind, String, Normalise); 15] = [
-        (Kind::Email, r"([\w.+-]+@[\w-]+(?:\.[\w-]+)+)".into(), lower),
+    let table: [(Kind, String, Normalise); 16] = [
         (Kind::Url, r#"(?i)((?:https?|ftp|wss?)://[^\s"'<>\)\]]+)"#.into(), url),
+        // A host with a path comes before e-mail addresses: what looks like one in a path is none.
+        (Kind::Url, format!(r"(?i)(?:^|[\s(=])((?:[a-z0-9-]+\.)+(?:{TLDS})/[^\s,;]+)"), url),
+        (Kind::Email, r"([\w.+-]+@[\w-]+(?:\.[\w-]+)+)".into(), lower),
         (Kind::File, format!(r"(?i)\b([\w-]+(?:\.[\w-]+)*\.(?:{EXTENSIONS}))\b"), lower),
         (Kind::Url, format!(r"(?i)\b((?:[a-z0-9-]+\.)+(?:{TLDS})(?:/[^\s,;]*)?)(?:\b|$)"), url),
         (Kind::Account, r"\b([A-Z]{2}\d{2}[A-Z0-9]{8,30})\b".into(), lower),
@@ -159,7 +166,7 @@ static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
             minutes,
         ),
         (Kind::Path, r#"(?:^|[\s"'=(,])((?:[A-Za-z]:\\|~?/|\.{1,2}/)[\w.\-/\\ ]*[\w\-/\\])"#.into(), lower),
-        (Kind::Phone, r"(\+?\(?\d{1,4}\)?(?:[ -.]\(?\d{2,4}\)?){2,5}|\+\d{7,15})".into(), phone),
+        (Kind::Phone, r"(\+?\(?\d{1,4}\)?(?:[ .-]\(?\d{2,4}\)?){2,5}|\+\d{7,15})".into(), phone),
         (
             Kind::Id,
             r"\b((?:[A-Za-z]+[-_#]?\d[\w-]*|\d+[-_]?[A-Za-z][\w-]*\d[\w-]*|\d{9,}|\d+[A-Z]{2,}\w*))\b".into(),
@@ -220,7 +227,7 @@ fn number(text: &str) -> Option<Norm> {
         _ => (text.as_str(), 1.0),
     };
     let plain: String = digits.chars().filter(|c| !matches!(c, ',' | ' ' | '+')).collect();
-    plain.parse::<f64>().ok().filter(|n| n.is_finite()).map(|n| Norm::Number(n * factor))
+    plain.parse::<f64>().ok().map(|n| n * factor).filter(|n| n.is_finite()).map(Norm::Number)
 }
 
 fn iso_day(text: &str) -> Option<Norm> {
@@ -288,7 +295,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        assert_eq!(FINDERS.len(), 15);
+        assert_eq!(FINDERS.len(), 16);
     }
 
     #[test]
@@ -316,9 +323,15 @@ mod tests {
 
     #[test]
     fn ways_to_write_a_number_agree() {
+        assert_eq!(only("1,000,000"), Norm::Number(1e6));
         for text in ["10,000", "10000", "10k", "10000.0"] {
             assert_eq!(only(text), Norm::Number(10_000.0), "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_that_looks_like_an_address_belongs_to_its_host() {
+        assert_eq!(kinds("evil.io/jana.novak@corp.com"), [(Kind::Url, "evil.io/jana.novak@corp.com")]);
     }
 
     #[test]

@@ -3,8 +3,6 @@
 //! Each has a direction: either more of it means more drift, or less. The head may weigh a feature with zero, but never
 //! against its direction, so that no attacker gains by raising a number that looks good elsewhere.
 
-use std::sync::Arc;
-
 use crate::action::Action;
 use crate::grounding::{Grounding, Sources, ground};
 use crate::render::Segment;
@@ -49,6 +47,28 @@ pub struct Features {
     pub grounding: Grounding,
 }
 
+impl Features {
+    /// Whether the action has values of its own to look up.
+    pub fn has_arguments(&self) -> bool {
+        self.values.get(GROUNDING).copied().flatten().is_some()
+    }
+
+    /// The same action as if it had no arguments: for fitting the head of those that have none.
+    pub fn without_arguments(&self) -> Self {
+        let keep = |(value, feature): (Option<f32>, &Feature)| {
+            value.filter(|_| !OF_ARGUMENTS.contains(&feature.name))
+        };
+        let mut values = self.values;
+        values.iter_mut().zip(&FEATURES).for_each(|(v, f)| *v = keep((*v, f)));
+        Self { values, ..self.clone() }
+    }
+}
+
+/// Place of the feature that every call with arguments has.
+const GROUNDING: usize = 5;
+/// Features that look at arguments.
+const OF_ARGUMENTS: [&str; 4] = ["weakest_argument", "grounding", "missing_entities", "recall"];
+
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Measured<'a> {
@@ -61,9 +81,9 @@ pub struct Measured<'a> {
     /// The request.
     pub intent: &'a IntentIndex,
     /// Context that may vouch.
-    pub trusted: &'a [Arc<SourceIndex>],
+    pub trusted: &'a SourceIndex,
     /// Context that may not.
-    pub untrusted: &'a [Arc<SourceIndex>],
+    pub untrusted: &'a SourceIndex,
 }
 
 /// Measures one action.
@@ -117,16 +137,25 @@ fn clause_coverage(intent: &IntentIndex, action: &TextVectors) -> Option<f32> {
     intent.clauses.iter().filter_map(clause).max_by(f32::total_cmp)
 }
 
+/// Bytes of one argument whose words are looked up: no argument may crowd out the others.
+const ARGUMENT_BYTES: usize = 2048;
+
 /// Share of the words of tool name and argument values that stand in the request.
 fn word_coverage(action: &Action, intent: &SourceIndex) -> Option<f32> {
     let mut text = String::new();
     crate::render::words(&action.tool, &mut text);
-    for (name, value) in &action.arguments {
+    if action.tool.is_empty() {
+        text.push_str(&action.text);
+    }
+    for (name, value) in crate::value::sorted(&action.arguments) {
         if !action.is_undeclared(name) {
             text.push(' ');
-            crate::value::flat_text(value, &mut text, crate::grounding::VALUE_BYTES);
+            let end = text.len() + ARGUMENT_BYTES;
+            crate::value::flat_text(value, &mut text, end);
+            text.truncate(crate::render::floor_boundary(&text, end));
         }
     }
+    text.truncate(crate::render::floor_boundary(&text, crate::grounding::ALL_VALUES_BYTES));
     intent.coverage(&text)
 }
 
@@ -140,6 +169,12 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), FEATURES.len());
+    }
+
+    #[test]
+    fn grounding_stands_where_its_place_says() {
+        assert_eq!(FEATURES[GROUNDING].name, "grounding");
+        assert!(OF_ARGUMENTS.iter().all(|name| FEATURES.iter().any(|f| f.name == *name)));
     }
 
     #[test]

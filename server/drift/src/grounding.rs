@@ -1,11 +1,10 @@
 //! Where the values of the arguments come from: the request, trusted context, untrusted context, or nowhere.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::action::Action;
-use crate::entity::{Entity, extract, squash};
-use crate::source::{SourceIndex, is_stop_word, words};
+use crate::entity::{Entity, extract};
+use crate::source::{SourceIndex, words};
 use crate::value::{Leaf, leaves};
 
 /// Where a value was seen before.
@@ -59,6 +58,10 @@ pub struct Grounding {
 pub const VALUE_LIMIT: usize = 512;
 /// Bytes of one value that are looked at.
 pub const VALUE_BYTES: usize = 16 * 1024;
+/// Bytes of all values that are looked at: what a call costs must not grow with what an agent writes into it.
+pub const ALL_VALUES_BYTES: usize = 64 * 1024;
+/// Entities of one value that are looked up.
+pub const ENTITY_LIMIT: usize = 256;
 /// A call with this much that nobody mentioned is as bad as any: more adds nothing.
 pub const MISSING_CAP: f32 = 6.0;
 /// Weight of a value without entities.
@@ -73,10 +76,10 @@ const ENTITY_SHARE: f32 = 0.7;
 pub struct Sources<'a> {
     /// The originating request.
     pub intent: &'a SourceIndex,
-    /// Context that may vouch.
-    pub trusted: &'a [Arc<SourceIndex>],
+    /// Context that may vouch, all of it.
+    pub trusted: &'a SourceIndex,
     /// Context that may not.
-    pub untrusted: &'a [Arc<SourceIndex>],
+    pub untrusted: &'a SourceIndex,
 }
 
 /// Grades every value of the action.
@@ -84,10 +87,14 @@ pub fn ground(action: &Action, sources: Sources<'_>) -> Grounding {
     let (leaves, left_out) = leaves(&action.arguments, VALUE_LIMIT);
     let mut grounding = Grounding { left_out, ..Grounding::default() };
     let mut missing = 0.0;
+    let mut budget = ALL_VALUES_BYTES;
     for leaf in &leaves {
-        let (text, cut) = prefix(&leaf.text);
+        let (text, cut) = prefix(&leaf.text, budget);
+        budget -= text.len();
         grounding.left_out += usize::from(cut);
-        let entities = extract(text);
+        let mut entities = extract(text);
+        grounding.left_out += usize::from(entities.len() > ENTITY_LIMIT);
+        entities.truncate(ENTITY_LIMIT);
         let undeclared = action.is_undeclared(&leaf.argument);
         let value = grade_leaf(leaf, text, &entities, sources, undeclared);
         missing += lack(text, &entities, sources, value.grade);
@@ -100,8 +107,8 @@ pub fn ground(action: &Action, sources: Sources<'_>) -> Grounding {
 }
 
 /// The part of a value that is looked at, and whether something was cut.
-fn prefix(text: &str) -> (&str, bool) {
-    let end = crate::render::floor_boundary(text, VALUE_BYTES);
+fn prefix(text: &str, budget: usize) -> (&str, bool) {
+    let end = crate::render::floor_boundary(text, VALUE_BYTES.min(budget));
     (text.get(..end).unwrap_or(text), end < text.len())
 }
 
@@ -113,15 +120,12 @@ fn grade_leaf(
     undeclared: bool,
 ) -> ValueGrade {
     let in_intent = grade_text(text, entities, sources.intent);
-    let best = |indexes: &[Arc<SourceIndex>]| {
-        indexes.iter().map(|s| grade_text(text, entities, s)).max_by(f32::total_cmp).unwrap_or(0.0)
-    };
-    let in_trusted = best(sources.trusted);
+    let in_trusted = grade_text(text, entities, sources.trusted);
     let origin = if in_intent >= SEEN {
         Origin::Intent
     } else if in_trusted >= SEEN {
         Origin::TrustedContext
-    } else if best(sources.untrusted) >= SEEN {
+    } else if grade_text(text, entities, sources.untrusted) >= SEEN {
         Origin::UntrustedContext
     } else {
         Origin::New
@@ -144,8 +148,11 @@ fn grade_text(text: &str, entities: &[Entity], source: &SourceIndex) -> f32 {
     if source.is_empty() {
         return 0.0;
     }
+    // Exact values first: the words around them, or their own parts, must not vouch for them.
+    let exact: Vec<&Entity> = entities.iter().filter(|e| e.kind.is_exact()).collect();
+    let exact_grade = mean_entity_grade(text, exact.iter().copied(), source).unwrap_or(1.0);
     if source.has_phrase(text) {
-        return 1.0;
+        return exact_grade;
     }
     let letters = text.chars().filter(|c| !c.is_whitespace()).count().max(1);
     let of_entities: usize = entities
@@ -154,17 +161,23 @@ fn grade_text(text: &str, entities: &[Entity], source: &SourceIndex) -> f32 {
         .map(|t| t.chars().filter(|c| !c.is_whitespace()).count())
         .sum();
     if !entities.is_empty() && of_entities as f32 >= ENTITY_SHARE * letters as f32 {
-        return mean_entity_grade(text, entities, source);
+        return mean_entity_grade(text, entities.iter(), source).unwrap_or(0.0);
     }
     let coverage = source.coverage(text).unwrap_or(0.0);
     let short = words(text).len() <= 3;
     let trigrams = if short { 0.9 * source.trigrams(text).unwrap_or(0.0) } else { 0.0 };
-    coverage.max(trigrams)
+    coverage.max(trigrams).min(exact_grade)
 }
 
-fn mean_entity_grade(text: &str, entities: &[Entity], source: &SourceIndex) -> f32 {
+/// `None` of no entities.
+fn mean_entity_grade<'a>(
+    text: &str,
+    entities: impl Iterator<Item = &'a Entity>,
+    source: &SourceIndex,
+) -> Option<f32> {
     let grade = |e: &Entity| source.grade(e, text.get(e.range.clone()).unwrap_or_default());
-    entities.iter().map(grade).sum::<f32>() / entities.len().max(1) as f32
+    let grades: Vec<f32> = entities.map(grade).collect();
+    crate::vectors::mean(&grades)
 }
 
 /// Weight of the entities that neither the request nor trusted context covers.
@@ -174,8 +187,7 @@ fn lack(text: &str, entities: &[Entity], sources: Sources<'_>, grade: f32) -> f3
     }
     let known = |e: &Entity| {
         let raw = text.get(e.range.clone()).unwrap_or_default();
-        let all = std::iter::once(sources.intent).chain(sources.trusted.iter().map(Arc::as_ref));
-        all.map(|s| s.grade(e, raw)).max_by(f32::total_cmp).unwrap_or(0.0)
+        sources.intent.grade(e, raw).max(sources.trusted.grade(e, raw))
     };
     entities.iter().map(|e| e.kind.weight() * (1.0 - known(e))).sum()
 }
@@ -198,25 +210,13 @@ fn recall(values: &[ValueGrade], intent: &SourceIndex) -> Option<f32> {
     }
     let mut call = String::new();
     for value in values.iter().filter(|v| !v.undeclared) {
-        call.push_str(prefix(&value.text).0);
+        call.push_str(prefix(&value.text, ALL_VALUES_BYTES.saturating_sub(call.len())).0);
         call.push_str(" ; ");
     }
     let call = SourceIndex::of(&call);
     let used = |e: &&Entity| call.covers(e);
     let found = intent.entities().iter().filter(used).count();
     Some(found as f32 / intent.entities().len() as f32)
-}
-
-/// The words of `text` that stand in no source, in order, each once; at most `limit`.
-pub fn unseen_words(text: &str, intent: &SourceIndex, limit: usize) -> Vec<String> {
-    let mut unseen: Vec<String> = Vec::new();
-    for word in words(text) {
-        let new = !is_stop_word(&word) && squash(&word).len() > 1 && intent.coverage(&word) == Some(0.0);
-        if new && !unseen.contains(&word) && unseen.len() < limit {
-            unseen.push(word);
-        }
-    }
-    unseen
 }
 
 #[cfg(test)]
@@ -235,11 +235,10 @@ mod tests {
             arguments: arguments.as_object().cloned().unwrap(),
             ..Action::default()
         };
-        let index = |texts: &[&str]| texts.iter().map(|t| Arc::new(SourceIndex::of(t))).collect::<Vec<_>>();
         let sources = Sources {
             intent: &SourceIndex::of(intent),
-            trusted: &index(trusted),
-            untrusted: &index(untrusted),
+            trusted: &SourceIndex::of(&trusted.join("\n")),
+            untrusted: &SourceIndex::of(&untrusted.join("\n")),
         };
         ground(&action, sources)
     }
@@ -288,9 +287,25 @@ mod tests {
             ..Action::default()
         };
         action.input_schema = json!({"properties": {"to": {}}}).as_object().cloned();
-        let intent = SourceIndex::of("pay the bill");
-        let g = ground(&action, Sources { intent: &intent, trusted: &[], untrusted: &[] });
+        let (intent, none) = (SourceIndex::of("pay the bill"), SourceIndex::default());
+        let g = ground(&action, Sources { intent: &intent, trusted: &none, untrusted: &none });
         assert_eq!((g.mean, g.missing), (Some(0.0), 1.5));
+    }
+
+    #[test]
+    fn a_part_of_a_value_does_not_vouch_for_another_value() {
+        let cases = [
+            ("Pay 98.7", "98"),
+            ("Pay 1,500", "500"),
+            ("mail jana@my-corp.com", "jana.my@corp.com"),
+            ("mail jana.novak@corp.com", "novak@corp.com"),
+            ("look at hotel-alma.com", "alma.com"),
+            ("read report.txt", "../../report.txt"),
+        ];
+        for (intent, value) in cases {
+            let g = grounded(intent, &[], &[], json!({"value": value}));
+            assert!(g.values[0].grade < SEEN && g.values[0].origin == Origin::New, "{intent} {value}: {g:?}");
+        }
     }
 
     #[test]

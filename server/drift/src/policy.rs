@@ -89,10 +89,20 @@ impl Policy {
     /// # Errors
     /// Says which key is out of range.
     pub fn check(&self) -> Result<(), String> {
-        if (0.0..=1.0).contains(&self.far) {
-            Ok(())
-        } else {
-            Err("far: needs a number from 0 to 1".to_owned())
+        if !(0.0..=1.0).contains(&self.far) {
+            return Err("far: needs a number from 0 to 1".to_owned());
+        }
+        let never_allowed = [
+            ("truncated_read", self.truncated_read),
+            ("truncated_write", self.truncated_write),
+            ("no_anchor", self.no_anchor),
+            ("unparsable", self.unparsable),
+        ];
+        match never_allowed.iter().find(|(_, verdict)| *verdict == Verdict::Allow) {
+            Some((key, _)) => {
+                Err(format!("{key}: what was not seen whole cannot be ALLOW; WARN lets it pass"))
+            }
+            None => Ok(()),
         }
     }
 

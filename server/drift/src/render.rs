@@ -48,13 +48,26 @@ impl Rendering {
         rendering
     }
 
-    /// Renders the free text that stands beside a tool call, to be compared on its own.
-    pub fn of_text(action: &Action, budget: usize) -> Option<Self> {
-        if action.tool.trim().is_empty() || action.text.trim().is_empty() {
+    /// Renders what stands beside a tool call, to be compared on its own: the agent's free text, and arguments that the
+    /// tool's schema does not declare. Both may raise the drift, and never lower it.
+    pub fn beside(action: &Action, budget: usize) -> Option<Self> {
+        if action.tool.trim().is_empty() {
+            return None;
+        }
+        let mut text = action.text.clone();
+        for (name, value) in
+            sorted(&action.arguments).into_iter().filter(|(name, _)| action.is_undeclared(name))
+        {
+            text.push_str(if text.is_empty() { "" } else { ". " });
+            words(name, &mut text);
+            text.push_str(" is ");
+            flat_text(value, &mut text, budget);
+        }
+        if text.trim().is_empty() {
             return None;
         }
         let mut rendering = Self::default();
-        rendering.push_segment("text", &action.text, budget);
+        rendering.push_segment("text", &text, budget);
         Some(rendering)
     }
 

@@ -18,12 +18,14 @@ pub struct IntentIndex {
     pub source: SourceIndex,
     /// Byte ranges of its clauses: a request may ask for several things.
     pub clauses: Vec<Range<usize>>,
+    /// Whether the end of a very long request has no vectors.
+    pub truncated: bool,
 }
 
 impl IntentIndex {
     /// Indexes `text`, whose vectors are `vectors`.
-    pub fn new(text: &str, vectors: TextVectors) -> Self {
-        Self { vectors, source: SourceIndex::of(text), clauses: clauses(text) }
+    pub fn new(text: &str, vectors: TextVectors, truncated: bool) -> Self {
+        Self { vectors, source: SourceIndex::of(text), clauses: clauses(text), truncated }
     }
 
     /// Bytes held, roughly.
@@ -41,8 +43,12 @@ fn clauses(text: &str) -> Vec<Range<usize>> {
     let mut start = 0;
     for end in ends(text).into_iter().chain([text.len()]) {
         let words = text.get(start..end).map_or(0, |t| t.split_whitespace().count());
+        let is_short = |r: &Range<usize>| {
+            text.get(r.clone()).is_some_and(|t| t.split_whitespace().count() < CLAUSE_WORDS)
+        };
         match clauses.last_mut() {
-            Some(last) if words < CLAUSE_WORDS => last.end = end,
+            // Also a short one at the very beginning ("Hi,") is no clause of its own.
+            Some(last) if words < CLAUSE_WORDS || is_short(last) => last.end = end,
             _ => clauses.push(start..end),
         }
         start = end;
@@ -80,6 +86,8 @@ pub struct Evidence {
 pub struct Scored {
     /// Calibrated probability that the action does not serve the request.
     pub drift: f64,
+    /// The threshold of the head that scored.
+    pub threshold: f64,
     /// Raw cosine of the pooled vectors.
     pub similarity: Option<f32>,
     /// SCORED or TRUNCATED.
@@ -96,17 +104,29 @@ pub struct Scored {
 /// it. `cut` says whether a rendering lost something to its budget.
 pub fn score(calibration: &Calibration, main: Measured<'_>, side: Option<Measured<'_>>, cut: bool) -> Scored {
     let features = measure(main);
-    let (mut drift, contributions) = calibration.drift(&features);
+    let head = calibration.head(&features);
+    let (mut drift, mut contributions) = head.drift(&features);
+    let threshold = head.threshold(main.action.effect);
+    let mut weakest = features.weakest.clone();
     let mut findings = Vec::new();
     if let Some(side) = side {
-        let (side_drift, _) = calibration.drift(&measure(side));
+        let measured = measure(side);
+        let side_head = calibration.head(&measured);
+        let (side_drift, side_contributions) = side_head.drift(&measured);
+        // Each head has its own threshold: what reaches that of its own must reach that of the answer.
+        let side_alarm = side_drift >= side_head.threshold(main.action.effect);
+        let side_drift =
+            if side_alarm { side_drift.max(threshold) } else { side_drift.min(threshold - f64::EPSILON) };
         if side_drift > drift {
-            findings.push("agent_text_raised_drift".to_owned());
-            drift = side_drift;
+            findings.push("side_text_raised_drift".to_owned());
+            (drift, contributions, weakest) = (side_drift, side_contributions, measured.weakest);
         }
     }
     let left_out = features.grounding.left_out;
-    let truncated = cut || left_out > 0;
+    if main.intent.truncated {
+        findings.push("intent_truncated".to_owned());
+    }
+    let truncated = cut || left_out > 0 || main.intent.truncated;
     if left_out > 0 {
         findings.push(format!("values_left_out:{left_out}"));
     }
@@ -115,9 +135,10 @@ pub fn score(calibration: &Calibration, main: Measured<'_>, side: Option<Measure
     values.sort_by(|a, b| b.concern.total_cmp(&a.concern));
     Scored {
         drift,
+        threshold,
         similarity: features.values.first().copied().flatten(),
         status: if truncated { Status::Truncated } else { Status::Scored },
-        evidence: Evidence { values, weakest: features.weakest.clone(), contributions, findings },
+        evidence: Evidence { values, weakest, contributions, findings },
         features,
     }
 }
@@ -145,9 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn a_greeting_is_no_clause() {
+        assert_eq!(clauses("Hi, pay my rent today").len(), 1);
+    }
+
+    #[test]
     fn text_of_the_agent_raises_drift_and_never_lowers_it() {
-        let intent = IntentIndex::new("x", vectors(1.0, 0.0));
+        let intent = IntentIndex::new("x", vectors(1.0, 0.0), false);
         let action = Action { tool: "t".into(), ..Action::default() };
+        let none = SourceIndex::default();
         let near = vectors(1.0, 0.1);
         let far = vectors(0.0, 1.0);
         let measured = |vectors| Measured {
@@ -155,8 +182,8 @@ mod tests {
             vectors,
             segments: &[],
             intent: &intent,
-            trusted: &[],
-            untrusted: &[],
+            trusted: &none,
+            untrusted: &none,
         };
         let of = |main, side| score(&calibration(), measured(main), side, false).drift;
         assert_eq!(of(&far, Some(measured(&near))), of(&far, None));

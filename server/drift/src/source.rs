@@ -23,6 +23,12 @@ pub struct SourceIndex {
 /// Letters of a word that count: enough to tell words apart, few enough to forgive endings.
 const STEM_LETTERS: usize = 5;
 
+/// Letters and digits that a value needs to be found without its punctuation.
+const LEAST_SQUASHED: usize = 6;
+/// Bytes of a source, and of a value, beyond which trigrams are not compared.
+const TRIGRAM_SOURCE_BYTES: usize = 4096;
+const TRIGRAM_VALUE_BYTES: usize = 64;
+
 /// Small words that never carry a value.
 const STOP_WORDS: [&str; 44] = [
     "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "for", "from", "has", "have", "i", "if",
@@ -132,16 +138,13 @@ impl SourceIndex {
     }
 
     fn has_number_word(&self, word: &str) -> bool {
-        word.parse::<f64>().is_ok_and(|n| self.has_number(n))
+        word.bytes().all(|b| b.is_ascii_digit()) && word.parse::<f64>().is_ok_and(|n| self.has_number(n))
     }
 
     /// Whether an entity of another text stands here.
     pub fn covers(&self, entity: &Entity) -> bool {
         match &entity.norm {
-            Norm::Text(text) => {
-                let squashed = squash(text);
-                squashed.chars().count() >= 2 && self.squashed.contains(&squashed)
-            }
+            Norm::Text(text) => self.has_phrase(text) || self.has_squashed(&squash(text)),
             _ => self.grade(entity, "") >= 1.0,
         }
     }
@@ -153,14 +156,14 @@ impl SourceIndex {
             (Norm::Day(day), _) => self.grade_day(*day),
             (Norm::Minutes(m), _) => f32::from(u8::from(self.minutes.contains(m))),
             (Norm::Text(text), Kind::Email) => self.grade_address(text, 0.3),
-            (Norm::Text(text), Kind::Url) => self.grade_address(text, 0.7),
+            (Norm::Text(text), Kind::Url) => self.grade_address(text, 0.6),
             (Norm::Text(_), Kind::Name) => self.grade_name(raw),
             (Norm::Text(_), _) => self.grade_squashed(raw),
         }
     }
 
     fn has_number(&self, n: f64) -> bool {
-        self.numbers.iter().any(|m| (m - n).abs() <= 1e-9 * n.abs().max(1.0))
+        n.is_finite() && self.numbers.iter().any(|m| (m - n).abs() <= 1e-12 * n.abs().max(1.0))
     }
 
     fn grade_day(&self, day: Day) -> f32 {
@@ -193,16 +196,22 @@ impl SourceIndex {
         0.8 * self.coverage(raw).unwrap_or(0.0)
     }
 
+    /// An account, id, phone number, file or path is the same or another one; half of it means nothing.
     fn grade_squashed(&self, raw: &str) -> f32 {
-        let squashed = squash(raw);
-        if squashed.chars().count() >= 3 && self.squashed.contains(&squashed) || self.has_phrase(raw) {
-            return 1.0;
-        }
-        0.7 * self.coverage(raw).unwrap_or(0.0)
+        f32::from(u8::from(self.has_phrase(raw) || self.has_squashed(&squash(raw))))
     }
 
-    /// Share of the character trigrams of a short value that stand here: forgives endings and compounds.
+    /// Whether the letters and digits stand here with other punctuation; short runs would stand in any text.
+    fn has_squashed(&self, squashed: &str) -> bool {
+        squashed.len() >= LEAST_SQUASHED && self.squashed.contains(squashed)
+    }
+
+    /// Share of the character trigrams of a short value that stand here: forgives endings and compounds. `None` where it
+    /// would say nothing: a long text holds nearly all trigrams, and a long value is no single word.
     pub fn trigrams(&self, text: &str) -> Option<f32> {
+        if self.squashed.len() > TRIGRAM_SOURCE_BYTES || text.len() > TRIGRAM_VALUE_BYTES {
+            return None;
+        }
         let letters: Vec<char> = squash(text).chars().collect();
         let grams: Vec<String> = letters.windows(3).map(|w| w.iter().collect()).collect();
         let found = grams.iter().filter(|g| self.squashed.contains(g.as_str())).count();
@@ -230,8 +239,10 @@ fn padded(text: &str) -> String {
     out
 }
 
+/// The beginning of a word; what holds a digit is no word and stays whole, or one account would stand for another.
 fn stem(word: &str) -> String {
-    word.chars().take(STEM_LETTERS).collect()
+    let letters = if word.chars().any(char::is_numeric) { usize::MAX } else { STEM_LETTERS };
+    word.chars().take(letters).collect()
 }
 
 fn number_word(word: &str) -> Option<f64> {
@@ -240,8 +251,8 @@ fn number_word(word: &str) -> Option<f64> {
 
 /// The host part of an e-mail address or URL.
 fn domain(address: &str) -> &str {
-    let host = address.rsplit_once('@').map_or(address, |(_, host)| host);
-    host.split('/').next().unwrap_or(host)
+    let authority = address.split(['/', '?', '#']).next().unwrap_or(address);
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 #[cfg(test)]
@@ -273,6 +284,21 @@ mod tests {
         assert_eq!(grade("write to bob@corp.com", "bob@corp.com"), 1.0);
         assert_eq!(grade("write to bob@corp.com", "eve@corp.com"), 0.3);
         assert_eq!(grade("write to bob@corp.com", "bob@evil.com"), 0.0);
+    }
+
+    #[test]
+    fn an_account_that_begins_alike_is_another_account() {
+        assert_eq!(grade("Pay 100 to DE89370400440532013000", "DE89370400440532099999"), 0.0);
+        assert_eq!(grade("flight HAT045", "HAT046"), 0.0);
+        assert_eq!(SourceIndex::of("pay 100001").coverage("100000"), Some(0.0));
+        assert_eq!(SourceIndex::of("pay 5 now").coverage("infinity"), Some(0.0));
+    }
+
+    #[test]
+    fn the_host_of_an_address_is_what_stands_before_its_path() {
+        assert_eq!(grade("mail x@corp.com", "https://evil.io/@corp.com"), 0.0);
+        assert_eq!(domain("u:p@evil.io/x@corp.com"), "evil.io");
+        assert_eq!(grade("fetch my mail", "/etc"), 0.0);
     }
 
     #[test]

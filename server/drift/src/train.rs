@@ -183,7 +183,7 @@ pub fn threshold(mut aligned: Vec<f64>, fpr: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calibration::Calibration;
+    use crate::calibration::{Calibration, Head};
     use crate::grounding::Grounding;
 
     fn example(cosine: f32, recall: f32, drifted: bool) -> Example {
@@ -218,7 +218,7 @@ mod tests {
         // Even under a strong penalty: after the last fit the mean predicted probability of a logistic fit equals the share of positives.
         let examples = data();
         let (bias, features) = fit(&examples, 50.0).unwrap();
-        let c = Calibration { bias, features, ..Calibration::neutral("d") };
+        let c = Head { bias, features, ..Calibration::neutral("d").call };
         let mean = examples.iter().map(|e| c.drift(&e.features).0).sum::<f64>() / examples.len() as f64;
         assert!((mean - 0.5).abs() < 1e-3, "{mean}");
     }

@@ -11,28 +11,75 @@ pub struct Leaf {
     pub path: String,
     /// The value as text; numbers without a trailing `.0`.
     pub text: String,
-    /// Whether the value was a JSON number.
-    pub number: Option<f64>,
 }
 
 /// All scalars in order of their names, so that the order in which a caller wrote them never matters. Null, booleans
-/// and empty strings say nothing about where a value came from and are left out. At most `limit` leaves; the second
-/// part of the answer is the number of leaves that were left out beyond it.
+/// and empty strings say nothing about where a value came from and are left out; a nested name that looks like a value
+/// (an address, a number) counts as one. At most `limit` leaves; the second part of the answer is the number of leaves
+/// that were left out beyond it.
 pub fn leaves(arguments: &Map<String, Value>, limit: usize) -> (Vec<Leaf>, usize) {
-    let mut found = Vec::new();
-    let mut left_out = 0;
+    let mut walk =
+        Walk { found: Vec::new(), left_out: 0, limit, argument: String::new(), path: String::new() };
     for (name, value) in sorted(arguments) {
-        let mut visit = |path: &str, value: &Value| {
-            let Some((text, number)) = scalar(value) else { return };
-            if found.len() < limit {
-                found.push(Leaf { argument: name.clone(), path: path.to_owned(), text, number });
-            } else {
-                left_out += 1;
-            }
-        };
-        walk(&format!("arguments.{name}"), value, &mut visit);
+        walk.argument.clone_from(name);
+        walk.path = format!("arguments.{}", cut(name));
+        walk.value(value);
     }
-    (found, left_out)
+    (walk.found, walk.left_out)
+}
+
+/// Bytes of a name in a path.
+const NAME_BYTES: usize = 120;
+
+fn cut(name: &str) -> &str {
+    name.get(..crate::render::floor_boundary(name, NAME_BYTES)).unwrap_or_default()
+}
+
+struct Walk {
+    found: Vec<Leaf>,
+    left_out: usize,
+    limit: usize,
+    argument: String,
+    path: String,
+}
+
+impl Walk {
+    /// Depth is bounded by the check of the action.
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(i, v)| self.below(&format!("[{i}]"), v))
+            }
+            Value::Object(map) => {
+                for (name, value) in sorted(map) {
+                    if name.chars().any(|c| matches!(c, '@' | '/' | '.' | ':') || c.is_ascii_digit()) {
+                        self.leaf(name.clone());
+                    }
+                    self.below(&format!(".{}", cut(name)), value);
+                }
+            }
+            scalar => {
+                if let Some(text) = self::scalar(scalar) {
+                    self.leaf(text);
+                }
+            }
+        }
+    }
+
+    fn below(&mut self, step: &str, value: &Value) {
+        let end = self.path.len();
+        self.path.push_str(step);
+        self.value(value);
+        self.path.truncate(end);
+    }
+
+    fn leaf(&mut self, text: String) {
+        if self.found.len() < self.limit {
+            self.found.push(Leaf { argument: self.argument.clone(), path: self.path.clone(), text });
+        } else {
+            self.left_out += 1;
+        }
+    }
 }
 
 /// The entries of an object by name.
@@ -43,10 +90,10 @@ pub fn sorted(map: &Map<String, Value>) -> Vec<(&String, &Value)> {
 }
 
 /// A scalar as text; `None` for containers and for values without content.
-fn scalar(value: &Value) -> Option<(String, Option<f64>)> {
+fn scalar(value: &Value) -> Option<String> {
     match value {
-        Value::String(s) if !s.trim().is_empty() => Some((s.clone(), None)),
-        Value::Number(n) => Some((number_text(n), n.as_f64())),
+        Value::String(s) if !s.trim().is_empty() => Some(s.clone()),
+        Value::Number(n) => Some(number_text(n)),
         _ => None,
     }
 }
@@ -79,7 +126,8 @@ pub fn flat_text(value: &Value, out: &mut String, budget: usize) {
 fn join<'a>(items: impl Iterator<Item = (Option<&'a str>, &'a Value)>, out: &mut String, budget: usize) {
     for (i, (key, value)) in items.enumerate() {
         if out.len() >= budget {
-            return;
+            // One byte beyond the budget tells the caller that something was left out.
+            return out.push(' ');
         }
         if i > 0 {
             out.push_str(", ");
@@ -89,23 +137,6 @@ fn join<'a>(items: impl Iterator<Item = (Option<&'a str>, &'a Value)>, out: &mut
             out.push(' ');
         }
         flat_text(value, out, budget);
-    }
-}
-
-/// Calls `visit` for every scalar below `value`. Depth is bounded by the check of the action.
-fn walk(path: &str, value: &Value, visit: &mut impl FnMut(&str, &Value)) {
-    match value {
-        Value::Array(items) => {
-            for (i, item) in items.iter().enumerate() {
-                walk(&format!("{path}[{i}]"), item, visit);
-            }
-        }
-        Value::Object(map) => {
-            for (name, item) in sorted(map) {
-                walk(&format!("{path}.{name}"), item, visit);
-            }
-        }
-        scalar => visit(path, scalar),
     }
 }
 
@@ -124,6 +155,13 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_looks_like_a_value_is_one() {
+        let arguments = json!({"to": {"eve@evil.com": true, "plain": "x"}});
+        let (found, _) = leaves(arguments.as_object().unwrap(), 10);
+        assert_eq!(found.iter().map(|l| l.text.as_str()).collect::<Vec<_>>(), ["eve@evil.com", "x"]);
+    }
+
+    #[test]
     fn what_is_beyond_the_limit_is_counted() {
         let arguments = json!({"a": [1, 2, 3, 4]});
         let (found, left_out) = leaves(arguments.as_object().unwrap(), 3);
@@ -133,6 +171,6 @@ mod tests {
     #[test]
     fn integers_beyond_53_bits_keep_their_digits() {
         let n: Value = serde_json::from_str("12345678901234567890").unwrap();
-        assert_eq!(scalar(&n).unwrap().0, "12345678901234567890");
+        assert_eq!(scalar(&n).unwrap(), "12345678901234567890");
     }
 }

@@ -4,6 +4,9 @@ use rhumb_drift::Action;
 use rhumb_models::fold::{Folded, fold};
 use serde_json::{Map, Value};
 
+/// Findings that are noted: looking for doubles among them must stay cheap.
+const MOST_FINDINGS: usize = 64;
+
 /// Folds all texts of `action`.
 pub fn clean_action(action: &Action, findings: &mut Vec<String>) -> Action {
     Action {
@@ -11,7 +14,8 @@ pub fn clean_action(action: &Action, findings: &mut Vec<String>) -> Action {
         tool_description: clean(&action.tool_description, "tool_description", findings),
         server: action.server.clone(),
         arguments: clean_map(&action.arguments, None, findings),
-        input_schema: action.input_schema.clone(),
+        // Names of the schema are folded like those of the arguments, or a folded name would be undeclared.
+        input_schema: action.input_schema.as_ref().map(|s| clean_map(s, Some("schema"), &mut Vec::new())),
         text: clean(&action.text, "text", findings),
         effect: action.effect,
     }
@@ -22,7 +26,7 @@ pub fn clean(text: &str, place: &str, findings: &mut Vec<String>) -> String {
     let Folded { text, invisible, compatibility } = fold(text);
     let mut note = |what: &str| {
         let finding = format!("{what}:{place}");
-        if !findings.contains(&finding) {
+        if findings.len() < MOST_FINDINGS && !findings.contains(&finding) {
             findings.push(finding);
         }
     };
@@ -45,8 +49,8 @@ fn clean_map(
 ) -> Map<String, Value> {
     let mut cleaned = Map::new();
     for (name, value) in map {
-        let own = format!("arguments.{name}");
-        let place = place.unwrap_or(&own);
+        let own = place.is_none().then(|| format!("arguments.{name}"));
+        let place = place.or(own.as_deref()).unwrap_or_default();
         let folded = clean(name, place, findings);
         let value = clean_value(value, place, findings);
         let taken = cleaned.contains_key(&folded) || (folded != *name && map.contains_key(&folded));

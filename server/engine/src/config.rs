@@ -60,6 +60,9 @@ impl EngineConfig {
             ("action_bytes", self.action_bytes),
             ("limits.depth", self.limits.depth),
         ];
+        if self.window_overlap > 128 {
+            return Err("engine.window_overlap: must be at most 128".to_owned());
+        }
         match at_least_one.iter().find(|(_, n)| *n == 0) {
             Some((key, _)) => Err(format!("engine.{key}: must be at least 1")),
             None => Ok(()),

@@ -8,12 +8,13 @@ use moka::sync::Cache;
 use rhumb_drift::action::check_context;
 use rhumb_drift::features::Measured;
 use rhumb_drift::{
-    Action, Calibration, ContextItem, Evidence, IntentIndex, Policy, Rendering, SourceIndex, Status,
-    TextVectors, Window, score,
+    Action, Calibration, ContextItem, Evidence, InputError, IntentIndex, Policy, Rendering, SourceIndex,
+    Status, TextVectors, Window, score,
 };
 use rhumb_models::encoder::{Encoder, EncoderInfo, Encoding};
 use rhumb_models::tokenizer::{TokenWindow, Tokenizer, WindowRule};
-use tokio::sync::{mpsc, oneshot};
+use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::answer::{Answer, ScoreInput, Timings};
 use crate::cache::{Key, cache, key};
@@ -48,6 +49,11 @@ struct Shared {
     intents: Cache<Key, Arc<IntentIndex>>,
     actions: Cache<Key, Arc<Vectors>>,
     contexts: Cache<Key, Arc<SourceIndex>>,
+    /// For comparisons that take long.
+    heavy: Arc<Semaphore>,
+    /// For texts of callers that wait: they never fill more than half of the queue, so that callers who may not wait
+    /// still find a place.
+    patient: Semaphore,
     counters: Arc<Counters>,
 }
 
@@ -69,6 +75,8 @@ struct Prepared {
 
 /// Texts up to this many bytes are tokenized on the async thread: it takes less than handing them over.
 const INLINE_BYTES: usize = 8 * 1024;
+/// Up to this many pairs of an intent's and an action's token are compared on the async thread: a few milliseconds.
+const INLINE_TOKEN_PAIRS: usize = 32 * 1024;
 
 impl Engine {
     /// Starts the encoder thread. It ends when the last clone of the engine is dropped; the handle tells.
@@ -99,6 +107,8 @@ impl Engine {
             intents: cache(config.intent_cache_mb, IntentIndex::bytes),
             actions: cache(config.action_cache_mb, |v: &Vectors| v.vectors.bytes()),
             contexts: cache(config.context_cache_mb, SourceIndex::bytes),
+            heavy: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
+            patient: Semaphore::new(config.queue.div_ceil(2).max(1)),
             config,
             counters,
         };
@@ -160,55 +170,53 @@ impl Engine {
             off_thread(big, move || shared.prepare(input)).await?
         };
         let mut timings = Timings::default();
+        // What folds to punctuation, or to nothing that the model can read, is no anchor either.
+        let is_anchor = prepared.intent.chars().any(char::is_alphanumeric);
         let intent = shared.intent(&prepared.intent, deadline, admission, &mut timings).await?;
-        if !has_tokens(&intent.vectors) {
+        if !is_anchor || !has_tokens(&intent.vectors) {
             return Ok(shared.answer_without_anchor(&prepared.action, prepared.findings, started));
         }
         let main = shared.action(&prepared.main.text, deadline, admission, &mut timings).await?;
+        if !has_tokens(&main.vectors) {
+            return Err(InputError::new("action", "holds nothing that the model can read").into());
+        }
         let side = match &prepared.side {
             Some(side) => Some(shared.action(&side.text, deadline, admission, &mut timings).await?),
             None => None,
         };
+        let pairs = intent.vectors.token_count() * main.vectors.token_count();
+        if !big && pairs <= INLINE_TOKEN_PAIRS {
+            return Ok(shared.finish(prepared, &intent, &main, side.as_deref(), timings, started));
+        }
+        // A comparison that has begun cannot be stopped, so only as many run as there are cores, whoever has left.
+        let permit = Arc::clone(&shared.heavy).acquire_owned().await.map_err(|_| EngineError::Stopped)?;
         let shared = Arc::clone(shared);
-        off_thread(big, move || {
+        off_thread(true, move || {
+            let _held = permit;
             Ok(shared.finish(prepared, &intent, &main, side.as_deref(), timings, started))
         })
         .await
-    }
-
-    /// Pooled vector of one text as it is, without folding; long text is cut at the model's maximum length.
-    ///
-    /// # Errors
-    /// As [`Engine::score`].
-    pub async fn embed(&self, text: &str) -> Result<(Vec<f32>, usize), EngineError> {
-        let rule = WindowRule { max_windows: 1, ..self.shared.rule() };
-        let windows = self.shared.tokenize(text.to_owned(), rule).await?.0;
-        let tokens = windows.iter().map(|w| w.ids.len()).sum();
-        let encoded = self.shared.encode(windows, None, Admission::Wait).await?;
-        let pooled = encoded.1.encodings.into_iter().next().unwrap_or_default().pooled;
-        Ok((pooled, tokens))
     }
 }
 
 impl ScoreInput {
     /// Rough bytes of what has to be read.
     fn size(&self) -> usize {
+        let action = &self.action;
+        let object =
+            |map: &Map<String, Value>| -> usize { map.iter().map(|(k, v)| k.len() + value_size(v)).sum() };
+        let json = object(&action.arguments) + action.input_schema.as_ref().map_or(0, object);
         let context: usize = self.context.iter().map(|c| c.text.len()).sum();
-        let arguments: usize = self.action.arguments.values().map(value_size).sum();
-        self.intent.text.len()
-            + self.action.text.len()
-            + self.action.tool_description.len()
-            + arguments
-            + context
+        self.intent.text.len() + action.text.len() + action.tool_description.len() + json + context
     }
 }
 
-fn value_size(value: &serde_json::Value) -> usize {
+fn value_size(value: &Value) -> usize {
     match value {
-        serde_json::Value::String(s) => s.len(),
-        serde_json::Value::Array(items) => items.iter().map(value_size).sum(),
-        serde_json::Value::Object(map) => map.iter().map(|(k, v)| k.len() + value_size(v)).sum(),
-        _ => 8,
+        Value::String(s) => s.len() + size_of::<Value>(),
+        Value::Array(items) => items.iter().map(value_size).sum(),
+        Value::Object(map) => map.iter().map(|(k, v)| k.len() + value_size(v)).sum(),
+        _ => size_of::<Value>(),
     }
 }
 
@@ -250,7 +258,7 @@ impl Shared {
         // What folds to nothing is nothing.
         action.check(&self.config.limits)?;
         let main = Rendering::of(&action, self.config.action_bytes);
-        let side = Rendering::of_text(&action, self.config.action_bytes);
+        let side = Rendering::beside(&action, self.config.action_bytes);
         findings.extend(main.undeclared.iter().map(|name| format!("undeclared_argument:{name}")));
         let context = self.clean_context(input.context, &mut findings);
         Ok(Prepared { intent, action, main, side, context, findings })
@@ -259,9 +267,11 @@ impl Shared {
     /// Folds context within its byte budget; what is beyond it cannot vouch, which is the safe side.
     fn clean_context(&self, items: Vec<ContextItem>, findings: &mut Vec<String>) -> Vec<ContextItem> {
         let mut left = self.config.context_bytes;
+        // What may vouch comes first: untrusted text must not push it out.
+        let (trusted, untrusted): (Vec<_>, Vec<_>) = items.into_iter().partition(|i| i.trusted);
         let mut cut = false;
-        let mut cleaned = Vec::with_capacity(items.len());
-        for item in items {
+        let mut cleaned = Vec::with_capacity(trusted.len() + untrusted.len());
+        for item in trusted.into_iter().chain(untrusted) {
             let end = rhumb_drift::render::floor_boundary(&item.text, left);
             cut |= end < item.text.len();
             let text = item.text.get(..end).unwrap_or_default();
@@ -279,7 +289,7 @@ impl Shared {
     }
 
     fn answer_without_anchor(&self, action: &Action, findings: Vec<String>, started: Instant) -> Answer {
-        let threshold = self.calibration.threshold(action.effect);
+        let threshold = self.calibration.call.threshold(action.effect);
         Answer {
             status: Status::NoAnchor,
             drift: None,
@@ -307,7 +317,7 @@ impl Shared {
             return Ok(found);
         }
         let vectors = self.vectors(text, deadline, admission, timings).await?;
-        let index = Arc::new(IntentIndex::new(text, vectors.vectors));
+        let index = Arc::new(IntentIndex::new(text, vectors.vectors, vectors.truncated));
         self.intents.insert(key, Arc::clone(&index));
         Ok(index)
     }
@@ -370,6 +380,10 @@ impl Shared {
     ) -> Result<(Vec<TokenWindow>, Encoded), EngineError> {
         let (reply, answer) = oneshot::channel();
         let ids = windows.iter().map(|w| w.ids.clone()).collect();
+        let _place = match admission {
+            Admission::Wait => Some(self.patient.acquire().await.map_err(|_| EngineError::Stopped)?),
+            Admission::Refuse => None,
+        };
         let job = Job { windows: ids, deadline, queued: Instant::now(), reply };
         match admission {
             Admission::Refuse => self.jobs.try_send(job).map_err(|e| match e {
@@ -387,8 +401,10 @@ impl Shared {
         self.contexts.get_with(key(text), make)
     }
 
-    fn sources(&self, prepared: &Prepared, trusted: bool) -> Vec<Arc<SourceIndex>> {
-        prepared.context.iter().filter(|c| c.trusted == trusted).map(|c| self.source(&c.text)).collect()
+    /// All context of one kind as one source: looking a value up costs the same however many items there are.
+    fn sources(&self, prepared: &Prepared, trusted: bool) -> Arc<SourceIndex> {
+        let items = prepared.context.iter().filter(|c| c.trusted == trusted);
+        self.source(&items.map(|c| c.text.as_str()).collect::<Vec<_>>().join("\n"))
     }
 
     fn finish(
@@ -410,7 +426,8 @@ impl Shared {
             trusted: &trusted,
             untrusted: &untrusted,
         };
-        let text_only = Action { text: prepared.action.text.clone(), ..Action::default() };
+        let beside = prepared.side.as_ref().map(|s| s.text.clone()).unwrap_or_default();
+        let text_only = Action { text: beside, effect: prepared.action.effect, ..Action::default() };
         let side_measured = prepared.side.as_ref().zip(side).map(|(rendering, vectors)| Measured {
             action: &text_only,
             vectors: &vectors.vectors,
@@ -424,7 +441,7 @@ impl Shared {
         let mut scored = score(&self.calibration, measured, side_measured, cut);
         scored.evidence.findings.extend(prepared.findings);
         let effect = prepared.action.effect;
-        let threshold = self.calibration.threshold(effect);
+        let threshold = scored.threshold;
         timings.drift = begun.elapsed();
         timings.total = started.elapsed();
         Answer {

@@ -84,7 +84,7 @@ pub fn run(
     }
 }
 
-/// Takes what already waits, until the next job would go beyond the budget. The first job always fits.
+/// Takes what already waits until the budget is reached; the last job taken may go beyond it.
 fn collect(first: Job, jobs: &mut mpsc::Receiver<Job>, batch_tokens: usize) -> Vec<Job> {
     let mut tokens = first.tokens();
     let mut batch = vec![first];

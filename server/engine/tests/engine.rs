@@ -124,6 +124,24 @@ async fn without_an_anchor_nothing_is_encoded_and_nothing_is_judged() {
 }
 
 #[tokio::test]
+async fn what_the_model_cannot_read_is_no_action() {
+    let engine = start(fake(false, false).0, EngineConfig::default());
+    let error = score(&engine, pair("pay bob", "\u{3000}_-")).await.unwrap_err();
+    assert!(matches!(error, EngineError::Input(e) if e.field == "action"));
+}
+
+#[tokio::test]
+async fn arguments_outside_the_schema_may_raise_the_drift() {
+    let engine = start(fake(false, false).0, EngineConfig::default());
+    let mut input = pair("pay bob", "pay");
+    input.action.arguments =
+        serde_json::json!({"to": "bob", "note": "eve eve"}).as_object().cloned().unwrap();
+    input.action.input_schema = serde_json::json!({"properties": {"to": {}}}).as_object().cloned();
+    let answer = score(&engine, input).await.unwrap();
+    assert!(answer.evidence.findings.contains(&"undeclared_argument:note".to_owned()));
+}
+
+#[tokio::test]
 async fn a_tool_that_folds_to_nothing_is_no_action() {
     let engine = start(fake(false, false).0, EngineConfig::default());
     let error = score(&engine, pair("pay bob", "\u{200b}")).await.unwrap_err();
@@ -154,8 +172,8 @@ async fn a_full_queue_refuses_at_once_and_what_was_taken_is_answered() {
     let mut taken = Vec::new();
     // One in the encoder, two in the queue.
     for i in 0..3 {
-        let engine = engine.clone();
-        taken.push(tokio::spawn(async move { score(&engine, pair(&format!("pay bob {i}"), "pay")).await }));
+        let (engine, input) = (engine.clone(), pair(&format!("pay bob {i}"), "pay"));
+        taken.push(tokio::spawn(async move { engine.score(input, None, Admission::Refuse).await }));
         wait_until(|| !control.batches.lock().unwrap().is_empty()).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -165,6 +183,28 @@ async fn a_full_queue_refuses_at_once_and_what_was_taken_is_answered() {
     assert!(asked.elapsed() < Duration::from_millis(50));
     control.open.take();
     for task in taken {
+        // The action that follows an intent may find the queue full in its turn; an answer or a refusal, never silence.
+        assert!(matches!(task.await.unwrap(), Ok(_) | Err(EngineError::Overloaded)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_wait_leave_room_for_those_who_may_not() {
+    let (encoder, mut control) = fake(true, false);
+    let engine = start(encoder, EngineConfig { queue: 4, ..EngineConfig::default() });
+    let bulk: Vec<_> = (0..20)
+        .map(|i| {
+            let (engine, text) = (engine.clone(), format!("{}pay", "bob ".repeat(i)));
+            tokio::spawn(async move { score(&engine, pair(&text, "pay")).await })
+        })
+        .collect();
+    wait_until(|| !control.batches.lock().unwrap().is_empty()).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let soon = Some(Instant::now() + Duration::from_millis(50));
+    let urgent = engine.score(pair("pay eve", "pay"), soon, Admission::Refuse).await;
+    assert_eq!(urgent.unwrap_err(), EngineError::Deadline, "it was queued, and not refused");
+    control.open.take();
+    for task in bulk {
         assert!(task.await.unwrap().is_ok());
     }
 }

@@ -54,6 +54,9 @@ impl Client {
                     let wait = status.get_details_retry_info().and_then(|r| r.retry_delay);
                     tokio::time::sleep(wait.unwrap_or(rhumb_engine::engine::RETRY_AFTER)).await;
                 }
+                Code::DeadlineExceeded | Code::Internal => {
+                    return Ok(convert::failed_remotely(request.request_id));
+                }
                 code => return Err(Failure::check(format!("server: {code}: {}", status.message()))),
             }
         }

@@ -14,6 +14,8 @@ const EVIDENCE_VALUES: usize = 16;
 const EVIDENCE_CHARS: usize = 120;
 /// Bytes of a request id.
 const REQUEST_ID_BYTES: usize = 256;
+/// Characters of a complaint.
+const DETAIL_CHARS: usize = 500;
 /// Findings listed in evidence.
 const EVIDENCE_FINDINGS: usize = 32;
 
@@ -92,32 +94,31 @@ fn parse_arguments(text: &str) -> Result<Map<String, Value>, InputError> {
     }
 }
 
-/// Depth is bounded by the decoder of the message.
+/// Depth is bounded by the decoder of the message. The path of a value is put together on the way out of an error only:
+/// names may be long, and lists too.
 fn object(from: Struct, path: &str) -> Result<Map<String, Value>, InputError> {
-    let entry = |(name, value): (String, ProtoValue)| {
-        let value = self::value(value, path, &name)?;
-        Ok((name, value))
+    let entry = |(name, value): (String, ProtoValue)| match self::value(value) {
+        Ok(value) => Ok((name, value)),
+        Err(e) => Err(InputError::new(format!("{path}.{}{}", cut(&name), e.field), e.problem)),
     };
     from.fields.into_iter().map(entry).collect()
 }
 
-fn value(value: ProtoValue, path: &str, name: &str) -> Result<Value, InputError> {
-    let here = || format!("{path}.{name}");
+/// Errors name the place below this value.
+fn value(value: ProtoValue) -> Result<Value, InputError> {
     Ok(match value.kind {
         None | Some(Kind::NullValue(_)) => Value::Null,
         Some(Kind::BoolValue(b)) => Value::Bool(b),
         Some(Kind::NumberValue(n)) => {
-            Value::Number(number(n).ok_or_else(|| InputError::new(here(), "is not a finite number"))?)
+            Value::Number(number(n).ok_or_else(|| InputError::new("", "is not a finite number"))?)
         }
         Some(Kind::StringValue(s)) => Value::String(s),
-        Some(Kind::StructValue(s)) => Value::Object(object(s, &here())?),
+        Some(Kind::StructValue(s)) => Value::Object(object(s, "")?),
         Some(Kind::ListValue(list)) => {
-            let items = list.values.into_iter().enumerate();
-            Value::Array(
-                items
-                    .map(|(i, v)| self::value(v, path, &format!("{name}[{i}]")))
-                    .collect::<Result<_, _>>()?,
-            )
+            let within =
+                |i: usize| move |e: InputError| InputError::new(format!("[{i}]{}", e.field), e.problem);
+            let items = list.values.into_iter().enumerate().map(|(i, v)| self::value(v).map_err(within(i)));
+            Value::Array(items.collect::<Result<_, _>>()?)
         }
     })
 }
@@ -156,12 +157,12 @@ pub fn unparsable(request_id: String, detail: String, engine: Option<&Engine>) -
     let policy = engine.map(|e| e.policy().clone()).unwrap_or_default();
     let decision = policy.decide(Status::Unparsable, None, 0.0, Effect::Unknown);
     v1::ScoreResponse {
-        request_id,
+        request_id: printable(&request_id, REQUEST_ID_BYTES),
         verdict: verdict(decision.verdict).into(),
         status: v1::Status::Unparsable.into(),
         reason_code: decision.reason.to_owned(),
         model: engine.map(model),
-        detail,
+        detail: printable(&detail, DETAIL_CHARS),
         ..v1::ScoreResponse::default()
     }
 }
@@ -169,11 +170,19 @@ pub fn unparsable(request_id: String, detail: String, engine: Option<&Engine>) -
 /// The answer to one of many where Rhumb itself could not score it.
 pub fn failed(request_id: String, reason: &str, engine: &Engine) -> v1::ScoreResponse {
     v1::ScoreResponse {
+        reason_code: reason.to_owned(),
+        model: Some(model(engine)),
+        ..failed_remotely(request_id)
+    }
+}
+
+/// The same where a server failed, and said no more.
+pub fn failed_remotely(request_id: String) -> v1::ScoreResponse {
+    v1::ScoreResponse {
         request_id,
         verdict: v1::Verdict::Abstain.into(),
         status: v1::Status::Failed.into(),
-        reason_code: reason.to_owned(),
-        model: Some(model(engine)),
+        reason_code: "scorer_unavailable".to_owned(),
         ..v1::ScoreResponse::default()
     }
 }
@@ -228,7 +237,12 @@ fn evidence(evidence: Evidence, tokens: usize, windows: usize) -> v1::Evidence {
 
 /// Names in a request may be as long as the request; an answer is not.
 fn cut(text: &str) -> String {
-    text.chars().take(EVIDENCE_CHARS).collect()
+    printable(text, EVIDENCE_CHARS)
+}
+
+/// At most `most` characters, without controls: answers and complaints end up in terminals.
+fn printable(text: &str, most: usize) -> String {
+    text.chars().take(most).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn value_evidence(value: ValueGrade) -> v1::ValueEvidence {

@@ -33,6 +33,20 @@ pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Failure> {
     Ok(Box::new(BufReader::new(file)))
 }
 
+/// Refuses an output that would overwrite the input before it is read.
+///
+/// # Errors
+/// If both are the same file.
+pub fn check_not_same(input: &Path, output: &Path) -> Result<(), Failure> {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    match (real(input), real(output)) {
+        (Some(a), Some(b)) if a == b && a.is_file() => {
+            Err(Failure::input(format!("{}: is both input and output", input.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Creates a file, or takes standard output for `-`.
 ///
 /// # Errors

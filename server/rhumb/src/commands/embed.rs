@@ -44,6 +44,7 @@ pub async fn run(args: EmbedArgs) -> Result<ExitCode, Failure> {
 }
 
 fn embed(args: &EmbedArgs) -> Result<ExitCode, Failure> {
+    lines::check_not_same(&args.input, &args.output)?;
     let input = Lines::new(lines::open(&args.input)?);
     let mut loaded = load(&Wanted::from(&args.engine))?;
     let mut output = lines::create(&args.output)?;

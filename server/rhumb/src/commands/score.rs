@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::convert;
 use crate::failure::Failure;
 use crate::lines::{self, Line, Lines};
+use crate::service::errors;
 use crate::startup::{Started, Wanted, is_stream, start_off_thread};
 
 /// Lines that are worked on at once.
@@ -34,23 +35,28 @@ struct Answered {
 
 /// Scores a file.
 pub async fn run(args: ScoreArgs) -> Result<ExitCode, Failure> {
+    lines::check_not_same(&args.input, &args.output)?;
     let input = Lines::new(lines::open(&args.input)?);
     let (scorer, started) = scorer(&args).await?;
-    let bad = pump(scorer, input, &args).await?;
+    let (bad, failed) = pump(scorer, input, &args).await?;
     started.into_iter().for_each(Started::stop);
-    Ok(if bad > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    Ok(match (bad, failed) {
+        (0, 0) => ExitCode::SUCCESS,
+        (0, _) => ExitCode::from(1),
+        _ => ExitCode::from(2),
+    })
 }
 
-/// Lines in, answers out, in order; says how many lines could not be read.
+/// Lines in, answers out, in order; says how many lines could not be read, and how many Rhumb could not score.
 async fn pump(
     scorer: Scorer,
     input: Lines<impl BufRead + Send + 'static>,
     args: &ScoreArgs,
-) -> Result<usize, Failure> {
+) -> Result<(usize, usize), Failure> {
     let mut output = lines::create(&args.output)?;
     let by_hand = is_stream(&args.input);
     let name = if by_hand { "standard input".to_owned() } else { args.input.display().to_string() };
-    let mut bad = 0;
+    let (mut bad, mut failed) = (0, 0);
     let answers = off_thread(input).map(|line| {
         let (scorer, name) = (scorer.clone(), name.clone());
         async move { answer(&scorer, line.map_err(|e| Failure::input(format!("{name}: {e}")))?).await }
@@ -62,10 +68,11 @@ async fn pump(
             bad += 1;
             anstream::eprintln!("rhumb: {name}: {complaint}");
         }
+        failed += usize::from(response.status() == v1::Status::Failed);
         write_line(&mut output, &response, by_hand)?;
     }
     output.flush().map_err(Failure::io("output"))?;
-    Ok(bad)
+    Ok((bad, failed))
 }
 
 /// Reads on a thread of its own: a caller that writes one line and waits for its answer gets it, although the next line
@@ -110,7 +117,11 @@ async fn answer(scorer: &Scorer, line: Line) -> Result<Answered, Failure> {
         Scorer::Local(engine) => match score(engine, request).await {
             Ok(response) => response,
             Err(EngineError::Input(e)) => return Ok(unread(scorer, id, number, e.to_string())),
-            Err(e) => return Err(Failure::check(format!("line {number}: {e}"))),
+            Err(EngineError::Stopped) => {
+                return Err(Failure::check(format!("line {number}: the engine stopped")));
+            }
+            // One line that Rhumb could not score costs that line alone.
+            Err(e) => convert::failed(id.clone(), errors::reason(&e), engine),
         },
     };
     if response.status() == v1::Status::Unparsable {

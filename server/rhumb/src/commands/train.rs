@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use rhumb_drift::calibration::Head;
 use rhumb_drift::train::{Example, balance, fit, threshold};
 use rhumb_drift::{Calibration, Effect, Policy};
 use rhumb_engine::{Answer, Engine, EngineConfig};
@@ -45,26 +46,40 @@ fn calibration(
 ) -> Result<Calibration, Failure> {
     let usable: Vec<_> = scored.iter().filter(|(_, a)| a.features.is_some()).collect();
     let cells: Vec<_> = usable.iter().map(|(l, _)| (l.family.as_str(), l.drifted, l.kind.as_str())).collect();
+    let weights = balance(&cells);
     let examples: Vec<Example> = usable
         .iter()
-        .zip(balance(&cells))
+        .zip(weights)
         .filter_map(|((l, a), weight)| {
             Some(Example { features: a.features.clone()?, drifted: l.drifted, weight })
         })
         .collect();
-    let (bias, features) = fit(&examples, args.l2).map_err(Failure::check)?;
-    let neutral = Calibration::neutral(&digest);
-    let mut calibration = Calibration { name: args.name.clone(), bias, features, ..neutral };
-    calibration.thresholds = thresholds(&calibration, &usable, args.target_fpr);
-    Ok(calibration)
+    let effects: Vec<Effect> = usable.iter().map(|(l, _)| l.effect()).collect();
+    // Few training calls have no arguments, so the bare head learns from all, with their arguments out of sight.
+    let bare: Vec<Example> =
+        examples.iter().map(|e| Example { features: e.features.without_arguments(), ..e.clone() }).collect();
+    Ok(Calibration {
+        name: args.name.clone(),
+        model_digest: digest,
+        call: head(args, &examples, &effects)?,
+        bare: head(args, &bare, &effects)?,
+    })
 }
 
-fn thresholds(calibration: &Calibration, scored: &[&(Labelled, Answer)], fpr: f64) -> BTreeMap<Effect, f64> {
+fn head(args: &TrainArgs, examples: &[Example], effects: &[Effect]) -> Result<Head, Failure> {
+    let (bias, features) = fit(examples, args.l2).map_err(Failure::check)?;
+    let mut head = Head { bias, features, thresholds: BTreeMap::new() };
     let drifts = |effect: Option<Effect>| -> Vec<f64> {
-        let aligned = scored.iter().filter(|(l, _)| !l.drifted && effect.is_none_or(|e| l.effect() == e));
-        aligned.filter_map(|(_, a)| Some(calibration.drift(a.features.as_ref()?).0)).collect()
+        let aligned =
+            examples.iter().zip(effects).filter(|(e, own)| !e.drifted && effect.is_none_or(|e| e == **own));
+        aligned.map(|(e, _)| head.drift(&e.features).0).collect()
     };
-    let of =
-        |effect| threshold(drifts(Some(effect)), fpr).or_else(|| threshold(drifts(None), fpr)).unwrap_or(0.5);
-    [Effect::Read, Effect::Write, Effect::Unknown].into_iter().map(|e| (e, of(e))).collect()
+    let of = |effect| {
+        threshold(drifts(Some(effect)), args.target_fpr)
+            .or_else(|| threshold(drifts(None), args.target_fpr))
+            .unwrap_or(0.5)
+    };
+    let thresholds = [Effect::Read, Effect::Write, Effect::Unknown].map(|e| (e, of(e)));
+    head.thresholds = thresholds.into();
+    Ok(head)
 }

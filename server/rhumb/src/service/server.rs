@@ -8,8 +8,8 @@ use rhumb_proto::DESCRIPTORS;
 use rhumb_proto::v1::drift_service_server::DriftServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
 use super::deadline::DeadlineLayer;
@@ -39,7 +39,8 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
         .add_service(health_service)
         .add_service(reflection()?)
         .add_service(drift_service(&config.server, engine_watch))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), until(drained));
+        // Small answers leave at once.
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), until(drained));
     let server = tokio::spawn(server);
 
     tokio::pin!(stop);
@@ -54,7 +55,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
 
     tracing::info!("draining");
     report(&health, false).await;
-    // New calls are refused; calls in flight hold their own clone of the engine.
+    // New calls are refused; calls in flight, and streams until they end, hold their own clone of the engine.
     engine.send_replace(None);
     drain.send_replace(true);
     finish(server, started, Duration::from_millis(config.server.drain_ms)).await
@@ -99,7 +100,7 @@ async fn until(mut flag: watch::Receiver<bool>) {
 
 type Running = tokio::task::JoinHandle<Result<(), tonic::transport::Error>>;
 
-/// Waits for calls in flight, at most `wait`, then for the encoder thread.
+/// Waits for calls in flight, at most `wait`. The encoder thread ends with the last clone of the engine.
 async fn finish(server: Running, started: Started, wait: Duration) -> Result<(), Failure> {
     let abort = server.abort_handle();
     match tokio::time::timeout(wait, server).await {
