@@ -149,6 +149,8 @@ static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
         // A host with a path comes before e-mail addresses: what looks like one in a path is none.
         (Kind::Url, format!(r"(?i)(?:^|[\s(=])((?:[a-z0-9-]+\.)+(?:{TLDS})/[^\s,;]+)"), url),
         (Kind::Email, r"([\w.+-]+@[\w-]+(?:\.[\w-]+)+)".into(), lower),
+        // Before files: the name at its end says nothing about where a path leads.
+        (Kind::Path, r#"(?:^|[\s"'=(,])((?:[A-Za-z]:\\|~?/|\.{1,2}/)[\w.\-/\\]*[\w\-/\\])"#.into(), lower),
         (Kind::File, format!(r"(?i)\b([\w-]+(?:\.[\w-]+)*\.(?:{EXTENSIONS}))\b"), lower),
         (Kind::Url, format!(r"(?i)\b((?:[a-z0-9-]+\.)+(?:{TLDS})(?:/[^\s,;]*)?)(?:\b|$)"), url),
         (Kind::Account, r"\b([A-Z]{2}\d{2}[A-Z0-9]{8,30})\b".into(), lower),
@@ -165,7 +167,6 @@ static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
             r"(?i)\b(\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]\.?m\b)?|\d{1,2} ?[ap]\.?m\b)".into(),
             minutes,
         ),
-        (Kind::Path, r#"(?:^|[\s"'=(,])((?:[A-Za-z]:\\|~?/|\.{1,2}/)[\w.\-/\\ ]*[\w\-/\\])"#.into(), lower),
         (Kind::Phone, r"(\+?\(?\d{1,4}\)?(?:[ .-]\(?\d{2,4}\)?){2,5}|\+\d{7,15})".into(), phone),
         (
             Kind::Id,

@@ -158,6 +158,7 @@ impl SourceIndex {
             (Norm::Text(text), Kind::Email) => self.grade_address(text, 0.3),
             (Norm::Text(text), Kind::Url) => self.grade_address(text, 0.6),
             (Norm::Text(_), Kind::Name) => self.grade_name(raw),
+            (Norm::Text(path), Kind::Path) => self.grade_path(path),
             (Norm::Text(_), _) => self.grade_squashed(raw),
         }
     }
@@ -196,7 +197,17 @@ impl SourceIndex {
         0.8 * self.coverage(raw).unwrap_or(0.0)
     }
 
-    /// An account, id, phone number, file or path is the same or another one; half of it means nothing.
+    /// The same path 1; another path to a file of that name 0.5, unless it climbs.
+    fn grade_path(&self, path: &str) -> f32 {
+        let same = |e: &Entity| matches!(&e.norm, Norm::Text(t) if t == path);
+        if self.entities.iter().any(same) {
+            return 1.0;
+        }
+        let file = path.rsplit(['/', '\\']).next().unwrap_or_default();
+        if !path.contains("..") && self.has_phrase(file) { 0.5 } else { 0.0 }
+    }
+
+    /// An account, id, phone number or file is the same or another one; half of it means nothing.
     fn grade_squashed(&self, raw: &str) -> f32 {
         f32::from(u8::from(self.has_phrase(raw) || self.has_squashed(&squash(raw))))
     }

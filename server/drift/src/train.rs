@@ -56,9 +56,12 @@ pub fn balance(cells: &[Cell<'_>]) -> Vec<f64> {
     cells.iter().map(weight).collect()
 }
 
-/// Fits bias and weights. The penalty is strong on purpose: it keeps the weights close to one another, which holds up on
-/// families that were never seen, and a last fit of scale and bias alone makes the result a probability again. A feature whose weight would turn against its direction is set to zero and the rest is fitted
-/// again. Thresholds are left for the caller, who knows which false-alarm rate is wanted.
+/// Fits bias and weights.
+///
+/// The penalty is strong on purpose: it keeps the weights close to one another, which holds up on families that were
+/// never seen, and a last fit of scale and bias alone makes the result a probability again. A feature whose weight would
+/// turn against its direction is set to zero and the rest is fitted again. Thresholds are left for the caller, who knows
+/// which false-alarm rate is wanted.
 ///
 /// # Errors
 /// If a class is empty or the equations have no solution.

@@ -35,7 +35,8 @@ pub enum Command {
     /// Embeds JSON lines {"id","text"} into {"id","embedding"}.
     #[command(after_help = "Example:\n  rhumb embed --input texts.jsonl --output vectors.jsonl")]
     Embed(EmbedArgs),
-    /// Measures the score on labelled JSON lines: AUROC, average precision, TPR at 1 % and 5 % FPR, ECE.
+    /// Measures the score on labelled JSON lines: AUROC, average precision, TPR at 1 % and 5 % FPR, and the expected
+    /// calibration error (ECE) with both labels weighing the same.
     #[command(after_help = "Example:\n  rhumb eval --input drift-dev.jsonl.gz --family agentdojo")]
     Eval(EvalArgs),
     /// Fits the head of the score on labelled JSON lines and writes a calibration.
