@@ -7,7 +7,7 @@
 //! 2. [`Rendering::of`]: one text for the encoder, with the byte range of every segment;
 //! 3. [`TextVectors`]: the encoder's answer, and [`SourceIndex`]: the request's words, numbers and entities;
 //! 4. [`features::measure`]: a handful of numbers, each with a direction;
-//! 5. [`Calibration::drift`]: the probability that the action does not serve the request;
+//! 5. [`calibration::Head::drift`]: the probability that the action does not serve the request;
 //! 6. [`Policy::decide`]: a verdict.
 
 pub mod action;
