@@ -73,6 +73,8 @@ struct Prepared {
     findings: Vec<String>,
 }
 
+/// No token of a vocabulary is as long.
+const WORD_BYTES: usize = 100;
 /// Texts up to this many bytes are tokenized on the async thread: it takes less than handing them over.
 const INLINE_BYTES: usize = 8 * 1024;
 /// Up to this many pairs of an intent's and an action's token are compared on the async thread: a few milliseconds.
@@ -346,7 +348,10 @@ impl Shared {
         admission: Admission,
         timings: &mut Timings,
     ) -> Result<Vectors, EngineError> {
-        let (windows, truncated) = self.tokenize(text.to_owned(), self.rule()).await?;
+        let (windows, cut) = self.tokenize(text.to_owned(), self.rule()).await?;
+        // A tokenizer gives up on a word that is too long and makes one unknown token of it: the model never sees it.
+        let unread = windows.iter().any(|w| w.offsets.iter().any(|o| o.len() > WORD_BYTES));
+        let truncated = cut || unread;
         let (windows, encoded) = self.encode(windows, deadline, admission).await?;
         timings.queue += encoded.queue;
         timings.encode += encoded.encode;

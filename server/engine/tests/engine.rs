@@ -124,6 +124,16 @@ async fn without_an_anchor_nothing_is_encoded_and_nothing_is_judged() {
 }
 
 #[tokio::test]
+async fn a_word_too_long_for_the_model_is_not_silently_left_out() {
+    let engine = start(fake(false, false).0, EngineConfig::default());
+    for (letters, status) in [(100, Status::Scored), (101, Status::Truncated)] {
+        let mut input = pair("pay bob", "pay");
+        input.action.arguments = serde_json::json!({"to": "x".repeat(letters)}).as_object().cloned().unwrap();
+        assert_eq!(score(&engine, input).await.unwrap().status, status, "{letters} letters");
+    }
+}
+
+#[tokio::test]
 async fn what_the_model_cannot_read_is_no_action() {
     let engine = start(fake(false, false).0, EngineConfig::default());
     let error = score(&engine, pair("pay bob", "\u{3000}_-")).await.unwrap_err();
