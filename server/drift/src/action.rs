@@ -100,12 +100,12 @@ impl Default for Limits {
     }
 }
 
-impl Intent {
-    /// Whether there is anything to compare with.
-    pub fn is_anchor(&self) -> bool {
-        self.text.chars().any(char::is_alphanumeric)
-    }
+/// Whether a request of this text is anything to compare with: it has a letter or a digit.
+pub fn is_anchor(text: &str) -> bool {
+    text.chars().any(char::is_alphanumeric)
+}
 
+impl Intent {
     /// Checks the limits; an empty text is no error but a missing anchor.
     ///
     /// # Errors
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn punctuation_is_no_anchor() {
         for text in ["", "  \n", "?!", "\u{200b}"] {
-            assert!(!Intent { text: text.into(), ..Intent::default() }.is_anchor(), "{text:?}");
+            assert!(!is_anchor(text), "{text:?}");
         }
     }
 

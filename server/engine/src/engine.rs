@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
-use rhumb_drift::action::check_context;
+use rhumb_drift::action::{check_context, is_anchor};
 use rhumb_drift::features::Measured;
 use rhumb_drift::{
     Action, Calibration, ContextItem, Evidence, InputError, IntentIndex, Policy, Rendering, SourceIndex,
@@ -163,8 +163,8 @@ impl Engine {
         let started = Instant::now();
         let shared = &self.shared;
         shared.check(&input)?;
-        if !input.intent.is_anchor() {
-            return Ok(shared.without_anchor(&input, started));
+        if !is_anchor(&input.intent.text) {
+            return Ok(shared.without_anchor(&input.action, Vec::new(), started));
         }
         let big = input.size() > INLINE_BYTES;
         let prepared = {
@@ -173,10 +173,12 @@ impl Engine {
         };
         let mut timings = Timings::default();
         // What folds to punctuation, or to nothing that the model can read, is no anchor either.
-        let is_anchor = prepared.intent.chars().any(char::is_alphanumeric);
+        if !is_anchor(&prepared.intent) {
+            return Ok(shared.without_anchor(&prepared.action, prepared.findings, started));
+        }
         let intent = shared.intent(&prepared.intent, deadline, admission, &mut timings).await?;
-        if !is_anchor || !has_tokens(&intent.vectors) {
-            return Ok(shared.answer_without_anchor(&prepared.action, prepared.findings, started));
+        if !has_tokens(&intent.vectors) {
+            return Ok(shared.without_anchor(&prepared.action, prepared.findings, started));
         }
         let main = shared.action(&prepared.main.text, deadline, admission, &mut timings).await?;
         if !has_tokens(&main.vectors) {
@@ -286,11 +288,7 @@ impl Shared {
         cleaned
     }
 
-    fn without_anchor(&self, input: &ScoreInput, started: Instant) -> Answer {
-        self.answer_without_anchor(&input.action, Vec::new(), started)
-    }
-
-    fn answer_without_anchor(&self, action: &Action, findings: Vec<String>, started: Instant) -> Answer {
+    fn without_anchor(&self, action: &Action, findings: Vec<String>, started: Instant) -> Answer {
         let threshold = self.calibration.call.threshold(action.effect);
         Answer {
             status: Status::NoAnchor,

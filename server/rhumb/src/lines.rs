@@ -18,12 +18,22 @@ pub struct Line {
     pub text: Result<String, String>,
 }
 
+/// Whether `path` means a standard stream.
+pub fn is_stream(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The name of an input in complaints.
+pub fn name(input: &Path) -> String {
+    if is_stream(input) { "standard input".to_owned() } else { input.display().to_string() }
+}
+
 /// Opens a file, or standard input for `-`; `.gz` is unpacked.
 ///
 /// # Errors
 /// If the file cannot be opened.
 pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Failure> {
-    if path.as_os_str() == "-" {
+    if is_stream(path) {
         return Ok(Box::new(BufReader::new(io::stdin())));
     }
     let file = File::open(path).map_err(Failure::file(path))?;
@@ -52,7 +62,7 @@ pub fn check_not_same(input: &Path, output: &Path) -> Result<(), Failure> {
 /// # Errors
 /// If the file cannot be created.
 pub fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failure> {
-    if path.as_os_str() == "-" {
+    if is_stream(path) {
         return Ok(Box::new(BufWriter::new(io::stdout())));
     }
     let file = File::create(path).map_err(Failure::file(path))?;

@@ -1,6 +1,6 @@
 //! From names and flags to a running engine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use rhumb_drift::{Calibration, Policy};
@@ -126,9 +126,4 @@ fn calibration(wanted: &Wanted, loaded: &Loaded) -> Result<Calibration, Failure>
 pub async fn start_off_thread(wanted: Wanted) -> Result<Started, Failure> {
     let started = tokio::task::spawn_blocking(move || start(&wanted)).await;
     started.map_err(Failure::check)?
-}
-
-/// Whether `path` means a standard stream.
-pub fn is_stream(path: &Path) -> bool {
-    path.as_os_str() == "-"
 }

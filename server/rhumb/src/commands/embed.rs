@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::EmbedArgs;
 use crate::failure::Failure;
 use crate::lines::{self, Line, Lines};
-use crate::startup::{Wanted, is_stream, load};
+use crate::startup::{Wanted, load};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,8 +48,7 @@ fn embed(args: &EmbedArgs) -> Result<ExitCode, Failure> {
     let input = Lines::new(lines::open(&args.input)?);
     let mut loaded = load(&Wanted::from(&args.engine))?;
     let mut output = lines::create(&args.output)?;
-    let name =
-        if is_stream(&args.input) { "standard input".to_owned() } else { args.input.display().to_string() };
+    let name = lines::name(&args.input);
     let mut figures = Figures::default();
     let mut bad = 0usize;
     let mut batch = Vec::new();

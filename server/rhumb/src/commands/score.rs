@@ -15,7 +15,7 @@ use crate::convert;
 use crate::failure::Failure;
 use crate::lines::{self, Line, Lines};
 use crate::service::errors;
-use crate::startup::{Started, Wanted, is_stream, start_off_thread};
+use crate::startup::{Started, Wanted, start_off_thread};
 
 /// Lines that are worked on at once.
 const CONCURRENCY: usize = 64;
@@ -54,8 +54,8 @@ async fn pump(
     args: &ScoreArgs,
 ) -> Result<(usize, usize), Failure> {
     let mut output = lines::create(&args.output)?;
-    let by_hand = is_stream(&args.input);
-    let name = if by_hand { "standard input".to_owned() } else { args.input.display().to_string() };
+    let by_hand = lines::is_stream(&args.input);
+    let name = lines::name(&args.input);
     let (mut bad, mut failed) = (0, 0);
     let answers = off_thread(input).map(|line| {
         let (scorer, name) = (scorer.clone(), name.clone());
