@@ -2,7 +2,6 @@
 
 pub mod bundle;
 pub mod encoder;
-pub mod fold;
 pub mod golden;
 pub mod load;
 pub mod tokenizer;

@@ -5,9 +5,10 @@
 //! of an ordinary aligned call, and an action without arguments would look good for having none.
 //!
 //! A head is a logistic regression on standardised features: `p = 1 / (1 + exp(-(bias + sum w_i z_i)))` with
-//! `z_i = clip((x_i - mean_i) / sd_i, -5, 5)` and `z_i = 0` where a feature is missing. Its weights, and the thresholds
-//! per effect, are a small JSON file that `rhumb train` makes from labelled pairs; it is bound to the digest of the
-//! model whose vectors it was fitted on.
+//! `z_i = clip((x_i - mean_i) / sd_i, -5, 5)` and `z_i = 0` where a feature is missing. Where the request hands over what
+//! is to be done, the evidence says little, and log-odds are lowered by how surely it does. Weights, thresholds
+//! per effect and the reference bank are one JSON file that `rhumb train` makes from labelled pairs; it is bound to the
+//! digest of the model whose vectors it was fitted on.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::action::Effect;
+use crate::bank::Bank;
 use crate::features::{FEATURES, Features};
 
 /// A calibration file.
@@ -29,6 +31,8 @@ pub struct Calibration {
     pub call: Head,
     /// For actions without arguments; looks at no feature of arguments.
     pub bare: Head,
+    /// Strangers to compare with.
+    pub bank: Bank,
 }
 
 /// From features to log-odds.
@@ -96,7 +100,7 @@ impl Calibration {
             features: FEATURES.iter().map(|f| (f.name.to_owned(), weight)).collect(),
             thresholds: [Effect::Read, Effect::Write, Effect::Unknown].map(|e| (e, 0.5)).into(),
         };
-        Self { name: "neutral".into(), model_digest: model_digest.to_owned(), call: head.clone(), bare: head }
+        Self { name: "neutral".into(), model_digest: model_digest.to_owned(), call: head.clone(), bare: head, bank: Bank::default() }
     }
 
     fn check(&self) -> Result<(), CalibrationError> {
@@ -153,8 +157,9 @@ impl Head {
         self.thresholds.get(&effect).copied().unwrap_or(0.5)
     }
 
-    /// The drift, and what each feature added to its log-odds.
-    pub fn drift(&self, features: &Features) -> (f64, Contributions) {
+    /// The drift, and what each feature added to its log-odds. `delegating` is the probability that the request hands
+    /// over what is to be done.
+    pub fn drift(&self, features: &Features, delegating: f32) -> (f64, Contributions) {
         let mut log_odds = self.bias;
         let mut contributions = Vec::with_capacity(FEATURES.len());
         for (feature, value) in FEATURES.iter().zip(features.values) {
@@ -163,8 +168,23 @@ impl Head {
             log_odds += added;
             contributions.push((feature.name, f64::from(value), added));
         }
-        (sigmoid(log_odds), contributions)
+        let doubtful = doubtful(log_odds, f64::from(delegating));
+        if doubtful != log_odds {
+            contributions.push(("delegating", f64::from(delegating), doubtful - log_odds));
+        }
+        (sigmoid(doubtful), contributions)
     }
+}
+
+/// From this probability on a request's delegation takes weight off the evidence.
+const DOUBT_FROM: f64 = 0.4;
+/// Log-odds taken off where it surely delegates: what looks like drift is then what an ordinary request leaves open.
+const DOUBT: f64 = 2.0;
+
+/// Log-odds of an action whose request may hand over what is to be done.
+fn doubtful(log_odds: f64, delegating: f64) -> f64 {
+    let doubt = ((delegating - DOUBT_FROM) / (1.0 - DOUBT_FROM)).max(0.0).sqrt();
+    log_odds - DOUBT * doubt
 }
 
 impl Weight {
@@ -182,6 +202,7 @@ pub fn sigmoid(x: f64) -> f64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::features::COUNT;
     use crate::grounding::Grounding;
 
     pub(crate) fn calibration() -> Calibration {
@@ -196,37 +217,45 @@ pub(crate) mod tests {
             model_digest: "sha256:0".into(),
             bare: Head { bias: 1.0, ..head.clone() },
             call: head,
+            bank: Bank::default(),
         }
     }
 
-    fn features(values: [Option<f32>; 9]) -> Features {
-        Features { values, weakest: None, grounding: Grounding::default() }
+    fn features(values: [Option<f32>; COUNT]) -> Features {
+        let grounding = Grounding::default();
+        Features { values, similarity: None, weakest: None, unmatched: Vec::new(), grounding }
     }
 
     #[test]
     fn a_missing_feature_changes_nothing() {
-        assert_eq!(calibration().call.drift(&features([None; 9])).0, 0.5);
+        assert_eq!(calibration().call.drift(&features([None; COUNT]), 0.0).0, 0.5);
     }
 
     #[test]
     fn an_action_without_arguments_has_its_own_head() {
         let c = calibration();
-        let mut values = [None; 9];
-        assert_eq!(c.head(&features(values)).bias, 1.0);
-        values[5] = Some(0.5);
-        assert_eq!(c.head(&features(values)).bias, 0.0);
+        let mut features = features([None; COUNT]);
+        assert_eq!(c.head(&features).bias, 1.0);
+        features.grounding.values.push(crate::ValueGrade::default());
+        assert_eq!(c.head(&features).bias, 0.0);
     }
 
     #[test]
     fn less_similarity_is_more_drift() {
-        let at = |cosine| {
-            calibration()
-                .call
-                .drift(&features([Some(cosine), None, None, None, None, None, None, None, None]))
-                .0
+        let at = |similarity| {
+            let mut values = [None; COUNT];
+            values[0] = Some(similarity);
+            calibration().call.drift(&features(values), 0.0).0
         };
         assert!(at(0.4) > at(0.5) && at(0.5) > at(0.6));
         assert_eq!(at(-1.0), at(-0.5), "clipped");
+    }
+
+    #[test]
+    fn a_request_that_delegates_takes_weight_off_the_evidence() {
+        let drift = |delegating| calibration().bare.drift(&features([None; COUNT]), delegating).0;
+        assert_eq!(drift(0.0), drift(0.4));
+        assert!(drift(0.6) < drift(0.4) && drift(1.0) < drift(0.6));
     }
 
     #[test]
@@ -239,10 +268,10 @@ pub(crate) mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let mut missing = calibration();
-        missing.bare.features.remove("recall");
-        assert!(missing.check().unwrap_err().to_string().contains("bare.features.recall"));
+        missing.bare.features.remove("verb");
+        assert!(missing.check().unwrap_err().to_string().contains("bare.features.verb"));
         let mut against = calibration();
-        against.call.features.get_mut("cosine").unwrap().weight = 1.0;
+        against.call.features.get_mut("late_mean").unwrap().weight = 1.0;
         assert!(against.check().unwrap_err().to_string().contains("against its direction"));
         let mut threshold = calibration();
         threshold.call.thresholds.insert(Effect::Write, 1.5);

@@ -1,14 +1,17 @@
 //! The numbers that the score is made of.
 //!
 //! Each has a direction: either more of it means more drift, or less. The head may weigh a feature with zero, but never
-//! against its direction, so that no attacker gains by raising a number that looks good elsewhere.
+//! against its direction, so that no attacker gains by raising a number that looks good elsewhere. Most of them cannot be
+//! improved by adding words to an action: they count what is missing, or look at the weakest parts.
 
-use crate::action::Action;
-use crate::grounding::{Grounding, Sources, ground};
+use crate::bank::Bank;
+use crate::grounding::{Grounding, Sources, ValueGrade, by_argument, ground};
+use crate::prepare::Prepared;
 use crate::render::Segment;
 use crate::score::IntentIndex;
 use crate::source::SourceIndex;
-use crate::vectors::{TextVectors, Window, mean, quantile};
+use crate::vectors::{Matches, TextVectors, Window, mean};
+use crate::verb::verb_match;
 
 /// A feature's name and direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,32 +20,47 @@ pub struct Feature {
     pub name: &'static str,
     /// `1.0` if more means more drift, `-1.0` if more means less.
     pub direction: f64,
+    /// What it is, for people.
+    pub about: &'static str,
+    /// Whether it looks at arguments.
+    pub of_arguments: bool,
 }
 
-const fn down(name: &'static str) -> Feature {
-    Feature { name, direction: -1.0 }
+const fn feature(name: &'static str, direction: f64, of_arguments: bool, about: &'static str) -> Feature {
+    Feature { name, direction, about, of_arguments }
 }
+
+/// Number of features.
+pub const COUNT: usize = 13;
 
 /// All features, in the order of [`Features::values`].
-pub const FEATURES: [Feature; 9] = [
-    down("cosine"),
-    down("late_mean"),
-    down("late_p20"),
-    down("clause_coverage"),
-    down("weakest_argument"),
-    down("grounding"),
-    Feature { name: "missing_entities", direction: 1.0 },
-    down("recall"),
-    down("word_coverage"),
+pub const FEATURES: [Feature; COUNT] = [
+    feature("late_mean", -1.0, false, "mean best cosine of the action's tokens with the request's, worst window"),
+    feature("weakest_parts", -1.0, false, "the same, by part of the action; mean of the three weakest parts"),
+    feature("weakest_part", -1.0, false, "the same, weakest part alone"),
+    feature("clause_coverage", -1.0, false, "mean best cosine of the best clause's tokens with the action's"),
+    feature("hub_cosine", -1.0, false, "cosine corrected by how near both are to strangers"),
+    feature("word_coverage", -1.0, false, "share of the words of tool and values that stand in the request"),
+    feature("ungrounded", 1.0, true, "sum over arguments of what is not covered by request or trusted context"),
+    feature("new_words", 1.0, true, "root of the number of words in values that stand in neither"),
+    feature("destination", -1.0, true, "how well the least covered destination is covered"),
+    feature("verb", -1.0, false, "1 if the request holds a word for what the tool does"),
+    feature("verb_exact", -1.0, false, "1 if the request holds the tool's own verb"),
+    feature("quoted", 1.0, true, "words copied from the request beyond what a call needs, in tens"),
+    feature("disguises", 1.0, false, "ways in which the action's text is disguised"),
 ];
 
 /// One action, measured against one request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features {
     /// In the order of [`FEATURES`]; `None` where the action has nothing to measure (no arguments, say).
-    pub values: [Option<f32>; 9],
+    pub values: [Option<f32>; COUNT],
+    /// Raw cosine of the pooled vectors.
+    pub similarity: Option<f32>,
     /// The segment with the least counterpart in the request, and its mean best cosine.
     pub weakest: Option<(String, f32)>,
+    /// Words of the action without a counterpart in the request, the farthest first.
+    pub unmatched: Vec<String>,
     /// Where the values come from.
     pub grounding: Grounding,
 }
@@ -50,68 +68,69 @@ pub struct Features {
 impl Features {
     /// Whether the action has values of its own to look up.
     pub fn has_arguments(&self) -> bool {
-        self.values.get(GROUNDING).copied().flatten().is_some()
+        !self.grounding.values.is_empty()
     }
 
     /// The same action as if it had no arguments: for fitting the head of those that have none.
     pub fn without_arguments(&self) -> Self {
-        let keep = |(value, feature): (Option<f32>, &Feature)| {
-            value.filter(|_| !OF_ARGUMENTS.contains(&feature.name))
-        };
         let mut values = self.values;
-        values.iter_mut().zip(&FEATURES).for_each(|(v, f)| *v = keep((*v, f)));
+        values.iter_mut().zip(&FEATURES).filter(|(_, f)| f.of_arguments).for_each(|(v, _)| *v = None);
         Self { values, ..self.clone() }
     }
 }
-
-/// Place of the feature that every call with arguments has.
-const GROUNDING: usize = 5;
-/// Features that look at arguments.
-const OF_ARGUMENTS: [&str; 4] = ["weakest_argument", "grounding", "missing_entities", "recall"];
 
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Measured<'a> {
     /// The action.
-    pub action: &'a Action,
-    /// Its rendering's vectors.
+    pub prepared: &'a Prepared,
+    /// The vectors of its rendering.
     pub vectors: &'a TextVectors,
-    /// Its rendering's segments.
-    pub segments: &'a [Segment],
     /// The request.
     pub intent: &'a IntentIndex,
+    /// Strangers.
+    pub bank: &'a Bank,
     /// Context that may vouch.
     pub trusted: &'a SourceIndex,
     /// Context that may not.
     pub untrusted: &'a SourceIndex,
 }
 
+/// Sums and counts stop here: a call this far off is as bad as any.
+const UNGROUNDED_CAP: f32 = 6.0;
+const NEW_WORDS_CAP: f32 = 16.0;
+const QUOTED_CAP: f32 = 3.0;
+/// Parts that are looked at together: a call has a tool, a destination and a content.
+const WEAKEST_PARTS: usize = 3;
+
 /// Measures one action.
 pub fn measure(input: Measured<'_>) -> Features {
-    let intent = input.intent;
-    let matches = input.vectors.best_matches(&intent.vectors);
-    let sources = Sources { intent: &intent.source, trusted: input.trusted, untrusted: input.untrusted };
-    let grounding = ground(input.action, sources);
-    let segments = segment_means(input.segments, input.vectors.windows(), &matches);
-    let weakest = segments.iter().min_by(|a, b| a.1.total_cmp(&b.1)).cloned();
-    let arguments = segments.iter().filter(|(name, _)| name.starts_with("arguments."));
+    let (intent, action) = (input.intent, &input.prepared.action);
+    let source = &intent.text.source;
+    let matches = input.vectors.matches(&intent.vectors);
+    let sources = Sources { intent: source, trusted: input.trusted, untrusted: input.untrusted };
+    let grounding = ground(action, &input.prepared.stripped, sources);
+    let parts = segment_means(&input.prepared.main.segments, input.vectors.windows(), &matches.ours);
+    let weakest = parts.iter().min_by(|a, b| a.1.total_cmp(&b.1)).cloned();
+    let verb = verb_match(&action.tool, source);
+    let similarity = input.vectors.cosine(&intent.vectors);
     let values = [
-        input.vectors.cosine(&intent.vectors),
-        worst_window(&matches, mean),
-        worst_window(&matches, |m| quantile(m, 0.2)),
-        clause_coverage(intent, input.vectors),
-        arguments.map(|(_, s)| *s).min_by(f32::total_cmp),
-        grounding.mean,
-        (!grounding.values.is_empty()).then_some(grounding.missing),
-        grounding.recall,
-        word_coverage(input.action, &intent.source),
+        matches.ours.iter().filter_map(|m| mean(m)).min_by(f32::total_cmp),
+        weakest_mean(parts.iter().map(|p| p.1).collect()),
+        weakest.as_ref().map(|w| w.1),
+        clause_coverage(intent, &matches),
+        similarity.map(|cosine| hub_cosine(cosine, input)),
+        word_coverage(input),
+        ungrounded(&grounding.values),
+        new_words(&grounding.values),
+        destination(&grounding.values),
+        verb.map(|v| v.class),
+        verb.map(|v| v.exact),
+        Some((input.prepared.quoted as f32 / 10.0).min(QUOTED_CAP)),
+        Some(input.prepared.disguises as f32),
     ];
-    Features { values, weakest, grounding }
-}
-
-/// The lowest of a statistic over the windows that have tokens: the worst window counts.
-fn worst_window(matches: &[Vec<f32>], statistic: impl Fn(&[f32]) -> Option<f32>) -> Option<f32> {
-    matches.iter().filter_map(|m| statistic(m)).min_by(f32::total_cmp)
+    let unmatched = unmatched_words(input, &matches.ours);
+    Features { values, similarity, weakest, unmatched, grounding }
 }
 
 /// Mean best cosine of each segment's tokens.
@@ -125,29 +144,72 @@ fn segment_means(segments: &[Segment], windows: &[Window], matches: &[Vec<f32>])
     segments.iter().filter_map(mean_of).collect()
 }
 
+fn weakest_mean(mut values: Vec<f32>) -> Option<f32> {
+    values.sort_by(f32::total_cmp);
+    values.truncate(WEAKEST_PARTS);
+    mean(&values)
+}
+
 /// How well the best clause of the request is covered by the action: a request may ask for several things, and an
 /// action that does one of them is aligned.
-fn clause_coverage(intent: &IntentIndex, action: &TextVectors) -> Option<f32> {
-    let matches = intent.vectors.best_matches(action);
+fn clause_coverage(intent: &IntentIndex, matches: &Matches) -> Option<f32> {
     let clause = |range: &std::ops::Range<usize>| {
-        let tokens = intent.vectors.windows().iter().zip(&matches).flat_map(|(w, m)| w.offsets.iter().zip(m));
+        let tokens =
+            intent.vectors.windows().iter().zip(&matches.theirs).flat_map(|(w, m)| w.offsets.iter().zip(m));
         let values: Vec<f32> = tokens.filter(|(o, _)| range.contains(&o.start)).map(|(_, s)| *s).collect();
         mean(&values)
     };
-    intent.clauses.iter().filter_map(clause).max_by(f32::total_cmp)
+    intent.text.clauses.iter().filter_map(clause).max_by(f32::total_cmp)
+}
+
+fn hub_cosine(cosine: f32, input: Measured<'_>) -> f32 {
+    let near = input.vectors.windows().iter().map(|w| input.bank.near_requests(&w.pooled));
+    2.0 * cosine - near.max_by(f32::total_cmp).unwrap_or(0.0) - input.intent.near_actions
+}
+
+/// What is missing, argument by argument: an argument that is covered takes nothing off the sum.
+fn ungrounded(values: &[ValueGrade]) -> Option<f32> {
+    let arguments = by_argument(values, ValueGrade::pure);
+    let missing: f32 = arguments.iter().map(|(_, grade)| 1.0 - grade).sum();
+    (!arguments.is_empty()).then(|| missing.min(UNGROUNDED_CAP))
+}
+
+fn new_words(values: &[ValueGrade]) -> Option<f32> {
+    let words: usize = values.iter().filter(|v| v.counts).map(|v| v.new_words).sum();
+    values.iter().any(|v| v.counts).then(|| (words as f32).min(NEW_WORDS_CAP).sqrt())
+}
+
+/// Words in the name of an argument that says where something goes, or on whose behalf.
+const DESTINATIONS: [&str; 24] = [
+    "to", "recipient", "recipients", "channel", "url", "uri", "path", "account", "iban", "email", "user",
+    "address", "destination", "receiver", "dest", "target", "host", "cc", "bcc", "participants", "webhook",
+    "endpoint", "phone", "id",
+];
+
+fn destination(values: &[ValueGrade]) -> Option<f32> {
+    let arguments = by_argument(values, |v| v.grade);
+    let destinations = arguments.iter().filter(|(name, _)| is_destination(name));
+    destinations.map(|(_, grade)| *grade).min_by(f32::total_cmp)
+}
+
+fn is_destination(argument: &str) -> bool {
+    let mut words = String::new();
+    crate::render::words(argument, &mut words);
+    words.split(' ').any(|w| DESTINATIONS.contains(&w))
 }
 
 /// Bytes of one argument whose words are looked up: no argument may crowd out the others.
 const ARGUMENT_BYTES: usize = 2048;
 
 /// Share of the words of tool name and argument values that stand in the request.
-fn word_coverage(action: &Action, intent: &SourceIndex) -> Option<f32> {
+fn word_coverage(input: Measured<'_>) -> Option<f32> {
+    let action = &input.prepared.action;
     let mut text = String::new();
     crate::render::words(&action.tool, &mut text);
     if action.tool.is_empty() {
         text.push_str(&action.text);
     }
-    for (name, value) in crate::value::sorted(&action.arguments) {
+    for (name, value) in crate::value::sorted(&input.prepared.stripped.arguments) {
         if !action.is_undeclared(name) {
             text.push(' ');
             let end = text.len() + ARGUMENT_BYTES;
@@ -156,7 +218,45 @@ fn word_coverage(action: &Action, intent: &SourceIndex) -> Option<f32> {
         }
     }
     text.truncate(crate::render::floor_boundary(&text, crate::grounding::ALL_VALUES_BYTES));
-    intent.coverage(&text)
+    input.intent.text.source.coverage(&text)
+}
+
+/// Below this best cosine a token has no counterpart in the request.
+const COUNTERPART: f32 = 0.35;
+/// Words in evidence.
+const UNMATCHED_WORDS: usize = 8;
+
+/// Whole words of which no token has a counterpart, and which do not stand in the request either.
+fn unmatched_words(input: Measured<'_>, matches: &[Vec<f32>]) -> Vec<String> {
+    let text = &input.prepared.main.text;
+    let tokens = input.vectors.windows().iter().zip(matches).flat_map(|(w, m)| w.offsets.iter().zip(m));
+    let mut words: Vec<(std::ops::Range<usize>, f32)> = Vec::new();
+    for (offset, best) in tokens {
+        let word = word_around(text, offset.start);
+        match words.last_mut() {
+            Some((range, most)) if *range == word => *most = most.max(*best),
+            _ => words.push((word, *best)),
+        }
+    }
+    words.retain(|(_, best)| *best < COUNTERPART);
+    words.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let mut named = Vec::new();
+    for word in words.iter().filter_map(|(range, _)| text.get(range.clone())) {
+        let says_something = input.intent.text.source.coverage(word) == Some(0.0);
+        if says_something && named.len() < UNMATCHED_WORDS && !named.iter().any(|w| w == word) {
+            named.push(word.to_owned());
+        }
+    }
+    named
+}
+
+fn word_around(text: &str, at: usize) -> std::ops::Range<usize> {
+    let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at..).unwrap_or_default());
+    let start = before.rfind(|c: char| !c.is_alphanumeric()).map_or(0, |i| {
+        i + before.get(i..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8)
+    });
+    let length = after.find(|c: char| !c.is_alphanumeric()).unwrap_or(after.len());
+    start..at + length
 }
 
 #[cfg(test)]
@@ -172,12 +272,6 @@ mod tests {
     }
 
     #[test]
-    fn grounding_stands_where_its_place_says() {
-        assert_eq!(FEATURES[GROUNDING].name, "grounding");
-        assert!(OF_ARGUMENTS.iter().all(|name| FEATURES.iter().any(|f| f.name == *name)));
-    }
-
-    #[test]
     fn a_segment_takes_only_its_own_tokens() {
         let segments = [
             Segment { name: "tool".into(), ranges: vec![0..4, 10..14] },
@@ -187,5 +281,26 @@ mod tests {
         let means = segment_means(&segments, &[window], &[vec![0.2, 0.9, 0.4]]);
         assert!((means[0].1 - 0.3).abs() < 1e-6);
         assert_eq!(means[1], ("arguments.a".to_owned(), 0.9));
+    }
+
+    #[test]
+    fn a_word_is_found_around_a_token() {
+        let text = "pay évidence-x now";
+        let at = text.find("dence").unwrap();
+        assert_eq!(&text[word_around(text, at)], "évidence");
+    }
+
+    #[test]
+    fn covered_parts_take_nothing_off_what_is_missing() {
+        let value = |argument: &str, grade| ValueGrade {
+            argument: argument.into(),
+            grade,
+            counts: true,
+            ..ValueGrade::default()
+        };
+        let bad = vec![value("to", 0.0)];
+        let covered = vec![value("to", 0.0), value("a", 1.0), value("b", 1.0)];
+        assert_eq!(ungrounded(&bad), ungrounded(&covered));
+        assert_eq!(destination(&covered), Some(0.0));
     }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::action::Action;
 use crate::entity::{Entity, extract};
+use crate::quote::Stripped;
 use crate::source::{SourceIndex, words};
 use crate::value::{Leaf, leaves};
 
 /// Where a value was seen before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Origin {
     /// In the originating request.
     Intent,
@@ -17,11 +18,12 @@ pub enum Origin {
     /// Only in context that nobody vouches for: told to the user, never counted.
     UntrustedContext,
     /// Nowhere.
+    #[default]
     New,
 }
 
 /// One value of the arguments.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ValueGrade {
     /// For example `arguments.recipient`.
     pub path: String,
@@ -35,8 +37,20 @@ pub struct ValueGrade {
     pub grade: f32,
     /// How telling it is that the value is not covered: what can carry money or data away weighs more.
     pub concern: f32,
-    /// Whether the argument is outside the tool's schema: it never vouches.
-    pub undeclared: bool,
+    /// Name of the top-level argument that it belongs to.
+    pub argument: String,
+    /// Whether it may vouch for the action: not if the tool's schema lacks the argument, nor if the value is a quotation
+    /// of the request beyond the budget.
+    pub counts: bool,
+    /// Content words that stand neither in the request nor in trusted context.
+    pub new_words: usize,
+}
+
+impl ValueGrade {
+    /// The grade, bounded by the number of new words: no cover put around them makes them fewer.
+    pub fn pure(&self) -> f32 {
+        self.grade.min(1.0 / (1.0 + self.new_words as f32))
+    }
 }
 
 /// What the values say together.
@@ -44,12 +58,6 @@ pub struct ValueGrade {
 pub struct Grounding {
     /// Every value, in order of the arguments.
     pub values: Vec<ValueGrade>,
-    /// Mean over the declared arguments of the mean grade of their values; `None` without any.
-    pub mean: Option<f32>,
-    /// Weighted sum of what the entities lack, capped at [`MISSING_CAP`].
-    pub missing: f32,
-    /// Share of the request's own entities that the call uses; `None` if the request has none or the call no values.
-    pub recall: Option<f32>,
     /// Values beyond [`VALUE_LIMIT`], not looked at.
     pub left_out: usize,
 }
@@ -62,8 +70,6 @@ pub const VALUE_BYTES: usize = 16 * 1024;
 pub const ALL_VALUES_BYTES: usize = 64 * 1024;
 /// Entities of one value that are looked up.
 pub const ENTITY_LIMIT: usize = 256;
-/// A call with this much that nobody mentioned is as bad as any: more adds nothing.
-pub const MISSING_CAP: f32 = 6.0;
 /// Weight of a value without entities.
 const TEXT_WEIGHT: f32 = 0.4;
 /// At and above this grade a value counts as seen.
@@ -82,11 +88,12 @@ pub struct Sources<'a> {
     pub untrusted: &'a SourceIndex,
 }
 
-/// Grades every value of the action.
-pub fn ground(action: &Action, sources: Sources<'_>) -> Grounding {
+/// Grades every value of the action. `stripped` are its arguments without long quotations: what is left of a value
+/// decides how well it is covered.
+pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Grounding {
+    let left = left(stripped);
     let (leaves, left_out) = leaves(&action.arguments, VALUE_LIMIT);
     let mut grounding = Grounding { left_out, ..Grounding::default() };
-    let mut missing = 0.0;
     let mut budget = ALL_VALUES_BYTES;
     for leaf in &leaves {
         let (text, cut) = prefix(&leaf.text, budget);
@@ -95,15 +102,31 @@ pub fn ground(action: &Action, sources: Sources<'_>) -> Grounding {
         let mut entities = extract(text);
         grounding.left_out += usize::from(entities.len() > ENTITY_LIMIT);
         entities.truncate(ENTITY_LIMIT);
-        let undeclared = action.is_undeclared(&leaf.argument);
-        let value = grade_leaf(leaf, text, &entities, sources, undeclared);
-        missing += lack(text, &entities, sources, value.grade);
+        let own = if stripped.quoted.contains(&leaf.argument) { left.get(leaf.path.as_str()) } else { None };
+        let is_quoted = own.is_none() && stripped.quoted.contains(&leaf.argument);
+        let counts = !is_quoted && !action.is_undeclared(&leaf.argument);
+        let mut value = grade_leaf(leaf, text, &entities, sources, counts);
+        if let Some(own) = own.filter(|own| own.as_str() != text) {
+            let (own, _) = prefix(own, budget.max(VALUE_BYTES));
+            value.grade = value.grade.min(grade_own(own, sources));
+        }
         grounding.values.push(value);
     }
-    grounding.missing = missing.min(MISSING_CAP);
-    grounding.mean = mean_by_argument(&leaves, &grounding.values);
-    grounding.recall = recall(&grounding.values, sources.intent);
     grounding
+}
+
+/// What is left of each value, by path.
+fn left(stripped: &Stripped) -> BTreeMap<String, String> {
+    if stripped.quoted.is_empty() {
+        return BTreeMap::new();
+    }
+    leaves(&stripped.arguments, VALUE_LIMIT).0.into_iter().map(|l| (l.path, l.text)).collect()
+}
+
+fn grade_own(text: &str, sources: Sources<'_>) -> f32 {
+    let mut entities = extract(text);
+    entities.truncate(ENTITY_LIMIT);
+    grade_text(text, &entities, sources.intent).max(grade_text(text, &entities, sources.trusted))
 }
 
 /// The part of a value that is looked at, and whether something was cut.
@@ -117,7 +140,7 @@ fn grade_leaf(
     text: &str,
     entities: &[Entity],
     sources: Sources<'_>,
-    undeclared: bool,
+    counts: bool,
 ) -> ValueGrade {
     let in_intent = grade_text(text, entities, sources.intent);
     let in_trusted = grade_text(text, entities, sources.trusted);
@@ -139,7 +162,9 @@ fn grade_leaf(
         kind: entities.first().map_or("text", |e| e.kind.name()),
         origin,
         grade,
-        undeclared,
+        argument: leaf.argument.clone(),
+        counts,
+        new_words: new_words(text, sources),
     }
 }
 
@@ -180,49 +205,32 @@ fn mean_entity_grade<'a>(
     crate::vectors::mean(&grades)
 }
 
-/// Weight of the entities that neither the request nor trusted context covers.
-fn lack(text: &str, entities: &[Entity], sources: Sources<'_>, grade: f32) -> f32 {
-    if grade >= 1.0 {
-        return 0.0;
-    }
-    let known = |e: &Entity| {
-        let raw = text.get(e.range.clone()).unwrap_or_default();
-        sources.intent.grade(e, raw).max(sources.trusted.grade(e, raw))
-    };
-    entities.iter().map(|e| e.kind.weight() * (1.0 - known(e))).sum()
-}
-
-/// Undeclared arguments never vouch, so they are no part of the mean.
-fn mean_by_argument(leaves: &[Leaf], values: &[ValueGrade]) -> Option<f32> {
+/// Mean grade of the values of each argument that counts, by name.
+pub fn by_argument(values: &[ValueGrade], grade: impl Fn(&ValueGrade) -> f32) -> Vec<(&str, f32)> {
     let mut arguments: BTreeMap<&str, (f32, u32)> = BTreeMap::new();
-    for (leaf, value) in leaves.iter().zip(values).filter(|(_, v)| !v.undeclared) {
-        let entry = arguments.entry(&leaf.argument).or_default();
-        entry.0 += value.grade;
+    for value in values.iter().filter(|v| v.counts) {
+        let entry = arguments.entry(&value.argument).or_default();
+        entry.0 += grade(value);
         entry.1 += 1;
     }
-    let means: Vec<f32> = arguments.values().map(|(sum, n)| sum / *n as f32).collect();
-    crate::vectors::mean(&means)
+    arguments.into_iter().map(|(name, (sum, n))| (name, sum / n as f32)).collect()
 }
 
-fn recall(values: &[ValueGrade], intent: &SourceIndex) -> Option<f32> {
-    if intent.entities().is_empty() || values.is_empty() {
-        return None;
-    }
-    let mut call = String::new();
-    for value in values.iter().filter(|v| !v.undeclared) {
-        call.push_str(prefix(&value.text, ALL_VALUES_BYTES.saturating_sub(call.len())).0);
-        call.push_str(" ; ");
-    }
-    let call = SourceIndex::of(&call);
-    let used = |e: &&Entity| call.covers(e);
-    let found = intent.entities().iter().filter(used).count();
-    Some(found as f32 / intent.entities().len() as f32)
+/// Content words of `text` that neither the request nor trusted context holds.
+fn new_words(text: &str, sources: Sources<'_>) -> usize {
+    let new = |source: &SourceIndex| source.count_words(text).1;
+    let in_intent = new(sources.intent);
+    if sources.trusted.is_empty() { in_intent } else { in_intent.min(new(sources.trusted)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn whole(action: &Action) -> Stripped {
+        Stripped { arguments: action.arguments.clone(), quoted: Vec::new() }
+    }
 
     fn grounded(
         intent: &str,
@@ -240,7 +248,7 @@ mod tests {
             trusted: &SourceIndex::of(&trusted.join("\n")),
             untrusted: &SourceIndex::of(&untrusted.join("\n")),
         };
-        ground(&action, sources)
+        ground(&action, &whole(&action), sources)
     }
 
     #[test]
@@ -251,9 +259,7 @@ mod tests {
             &[],
             json!({"recipient": "UK12345678901234567890", "amount": 98.7, "subject": "Spotify bill"}),
         );
-        assert_eq!((g.mean, g.missing), (Some(1.0), 0.0));
-        assert!(g.values.iter().all(|v| v.origin == Origin::Intent));
-        assert_eq!(g.recall, Some(1.0));
+        assert!(g.values.iter().all(|v| v.origin == Origin::Intent && v.grade == 1.0 && v.new_words == 0));
     }
 
     #[test]
@@ -265,7 +271,7 @@ mod tests {
             json!({"recipient": "US133000000121212121212"}),
         );
         assert_eq!(g.values[0].origin, Origin::UntrustedContext);
-        assert_eq!((g.values[0].grade, g.missing), (0.0, 1.5));
+        assert_eq!((g.values[0].grade, g.values[0].concern, g.values[0].new_words), (0.0, 1.5, 1));
     }
 
     #[test]
@@ -276,11 +282,12 @@ mod tests {
             &[],
             json!({"recipient": "US133000000121212121212"}),
         );
-        assert_eq!((g.values[0].origin, g.mean), (Origin::TrustedContext, Some(1.0)));
+        assert_eq!((g.values[0].origin, g.values[0].grade), (Origin::TrustedContext, 1.0));
+        assert_eq!(g.values[0].new_words, 0);
     }
 
     #[test]
-    fn undeclared_arguments_never_vouch_and_may_be_missing() {
+    fn undeclared_arguments_never_vouch() {
         let mut action = Action {
             tool: "t".into(),
             arguments: json!({"to": "eve@evil.com", "note": "pay the bill"}).as_object().cloned().unwrap(),
@@ -288,8 +295,8 @@ mod tests {
         };
         action.input_schema = json!({"properties": {"to": {}}}).as_object().cloned();
         let (intent, none) = (SourceIndex::of("pay the bill"), SourceIndex::default());
-        let g = ground(&action, Sources { intent: &intent, trusted: &none, untrusted: &none });
-        assert_eq!((g.mean, g.missing), (Some(0.0), 1.5));
+        let g = ground(&action, &whole(&action), Sources { intent: &intent, trusted: &none, untrusted: &none });
+        assert_eq!(by_argument(&g.values, |v| v.grade), [("to", 0.0)]);
     }
 
     #[test]
@@ -309,14 +316,11 @@ mod tests {
     }
 
     #[test]
-    fn missing_entities_are_capped() {
-        let many: Vec<String> = (0..50).map(|i| format!("a{i}@evil.com")).collect();
-        assert_eq!(grounded("x", &[], &[], json!({"to": many})).missing, MISSING_CAP);
-    }
-
-    #[test]
-    fn no_arguments_is_no_grounding_rather_than_a_bad_one() {
-        let g = grounded("list my files", &[], &[], json!({}));
-        assert_eq!((g.mean, g.recall, g.missing), (None, None, 0.0));
+    fn cover_around_a_value_does_not_make_it_known() {
+        let intent = "Invite Dora to Slack and send Bob the summary of the article";
+        let g = |value: &str| grounded(intent, &[], &[], json!({"user": value})).values[0].pure();
+        assert_eq!(g("Dora"), 1.0);
+        assert!(g("Fred") < 0.5);
+        assert!(g("Fred Dora Slack Bob summary article") <= 0.5);
     }
 }

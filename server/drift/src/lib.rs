@@ -12,22 +12,29 @@
 
 pub mod action;
 pub mod attack;
+pub mod bank;
 pub mod calibration;
+pub mod clean;
+pub mod delegation;
 pub mod entity;
 pub mod features;
 pub mod grounding;
 pub mod policy;
+pub mod prepare;
+pub mod quote;
 pub mod render;
 pub mod score;
 pub mod source;
 pub mod train;
 pub mod value;
 pub mod vectors;
+pub mod verb;
 
 pub use action::{Action, ContextItem, Effect, InputError, Intent, Limits};
 pub use calibration::{Calibration, CalibrationError};
 pub use features::{FEATURES, Features};
 pub use grounding::{Origin, ValueGrade};
+pub use prepare::{IntentText, Prepared};
 pub use policy::{Decision, Policy, Status, Verdict};
 pub use render::{Rendering, Segment};
 pub use score::{Evidence, IntentIndex, Scored, score};

@@ -31,6 +31,8 @@ pub enum Status {
     Scored,
     /// Part of the action lies beyond the budget.
     Truncated,
+    /// The request hands over what is to be done, so its own text says little about the action.
+    Delegated,
     /// Nothing to compare with.
     NoAnchor,
     /// The input could not be read.
@@ -53,6 +55,10 @@ pub struct Policy {
     pub truncated_write: Verdict,
     /// At least this for a read that could not be seen whole.
     pub truncated_read: Verdict,
+    /// At least this for a write of a request that hands over what is to be done.
+    pub delegated_write: Verdict,
+    /// At least this for a read of such a request.
+    pub delegated_read: Verdict,
     /// Where there is no originating request.
     pub no_anchor: Verdict,
     /// Where the input could not be read.
@@ -68,6 +74,8 @@ impl Default for Policy {
             far: 0.95,
             truncated_write: Verdict::Escalate,
             truncated_read: Verdict::Warn,
+            delegated_write: Verdict::Warn,
+            delegated_read: Verdict::Allow,
             no_anchor: Verdict::Abstain,
             unparsable: Verdict::Abstain,
         }
@@ -114,7 +122,12 @@ impl Policy {
                 Decision { verdict: self.unparsable, reason: "action_unparsable" }
             }
             (Status::Truncated, Some(drift)) => {
-                self.at_least_truncated(self.by_drift(drift, threshold, effect), effect)
+                let floor = if effect == Effect::Read { self.truncated_read } else { self.truncated_write };
+                at_least(self.by_drift(drift, threshold, effect), floor, "action_truncated")
+            }
+            (Status::Delegated, Some(drift)) => {
+                let floor = if effect == Effect::Read { self.delegated_read } else { self.delegated_write };
+                at_least(self.by_drift(drift, threshold, effect), floor, "intent_delegated")
             }
             (Status::Scored, Some(drift)) => self.by_drift(drift, threshold, effect),
         }
@@ -129,14 +142,10 @@ impl Policy {
         };
         Decision { verdict, reason: "intent_drift" }
     }
+}
 
-    fn at_least_truncated(&self, decision: Decision, effect: Effect) -> Decision {
-        let floor = if effect == Effect::Read { self.truncated_read } else { self.truncated_write };
-        if decision.verdict >= floor {
-            return decision;
-        }
-        Decision { verdict: floor, reason: "action_truncated" }
-    }
+fn at_least(decision: Decision, floor: Verdict, reason: &'static str) -> Decision {
+    if decision.verdict >= floor { decision } else { Decision { verdict: floor, reason } }
 }
 
 #[cfg(test)]
@@ -161,6 +170,13 @@ mod tests {
         assert_eq!(verdict(Status::Truncated, 0.0, Effect::Write), (Verdict::Escalate, "action_truncated"));
         assert_eq!(verdict(Status::Truncated, 0.0, Effect::Read), (Verdict::Warn, "action_truncated"));
         assert_eq!(verdict(Status::Truncated, 0.99, Effect::Write).0, Verdict::Deny);
+    }
+
+    #[test]
+    fn a_write_of_a_delegating_request_is_told() {
+        assert_eq!(verdict(Status::Delegated, 0.0, Effect::Write), (Verdict::Warn, "intent_delegated"));
+        assert_eq!(verdict(Status::Delegated, 0.0, Effect::Read), (Verdict::Allow, "aligned"));
+        assert_eq!(verdict(Status::Delegated, 0.6, Effect::Write), (Verdict::Escalate, "intent_drift"));
     }
 
     #[test]

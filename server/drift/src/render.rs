@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
+use serde_json::{Map, Value};
+
 use crate::action::Action;
+use crate::quote::is_name;
 use crate::value::{flat_text, sorted};
 
 /// A part of the action that is compared with the request on its own.
@@ -37,14 +40,15 @@ const DESCRIPTION_BYTES: usize = 400;
 const SENTENCE_MARK: &str = ". ";
 
 impl Rendering {
-    /// Renders tool and arguments, or the free text where there is no tool. At most about `budget` bytes.
-    pub fn of(action: &Action, budget: usize) -> Self {
+    /// Renders tool and arguments, or the free text where there is no tool. At most about `budget` bytes. `description` and
+    /// `arguments` are those of the action, without what is not to be compared.
+    pub fn of(action: &Action, description: &str, arguments: &Map<String, Value>, budget: usize) -> Self {
         let mut rendering = Self::default();
         if action.tool.trim().is_empty() {
             rendering.push_segment("text", &action.text, budget);
             return rendering;
         }
-        rendering.push_call(action, budget);
+        rendering.push_call(action, description, arguments, budget);
         rendering
     }
 
@@ -71,13 +75,13 @@ impl Rendering {
         Some(rendering)
     }
 
-    fn push_call(&mut self, action: &Action, budget: usize) {
+    fn push_call(&mut self, action: &Action, description: &str, arguments: &Map<String, Value>, budget: usize) {
         words(&action.tool, &mut self.text);
         let mut tool = vec![0..self.text.len()];
         // The description comes from the tool's server, and always fits: it is reserved before the arguments.
-        let sentence = first_sentence(&action.tool_description);
+        let sentence = first_sentence(description);
         let budget = budget.saturating_sub(sentence.len() + SENTENCE_MARK.len());
-        self.push_arguments(action, budget);
+        self.push_arguments(action, arguments, budget);
         if !sentence.is_empty() {
             self.text.push_str(SENTENCE_MARK);
             let start = self.text.len();
@@ -87,9 +91,12 @@ impl Rendering {
         self.segments.insert(0, Segment { name: "tool".into(), ranges: tool });
     }
 
-    fn push_arguments(&mut self, action: &Action, budget: usize) {
+    fn push_arguments(&mut self, action: &Action, arguments: &Map<String, Value>, budget: usize) {
         let mut separator = ": ";
-        for (name, value) in sorted(&action.arguments) {
+        for (name, value) in sorted(arguments) {
+            if value.is_null() && action.arguments.get(name).is_some_and(Value::is_string) {
+                continue;
+            }
             if action.is_undeclared(name) {
                 self.undeclared.push(name.clone());
                 continue;
@@ -101,15 +108,17 @@ impl Rendering {
             self.text.push_str(separator);
             separator = ", ";
             let start = self.text.len();
-            words(name, &mut self.text);
-            self.text.push_str(" is ");
+            if is_name(name) {
+                words(name, &mut self.text);
+                self.text.push_str(" is ");
+            }
             self.push_value(value, budget);
             let ranges = vec![start..self.text.len()];
             self.segments.push(Segment { name: format!("arguments.{name}"), ranges });
         }
     }
 
-    fn push_value(&mut self, value: &serde_json::Value, budget: usize) {
+    fn push_value(&mut self, value: &Value, budget: usize) {
         flat_text(value, &mut self.text, budget);
         self.cut_to(budget);
     }
@@ -180,9 +189,13 @@ mod tests {
         }
     }
 
+    fn render(action: &Action, budget: usize) -> Rendering {
+        Rendering::of(action, &action.tool_description, &action.arguments, budget)
+    }
+
     #[test]
     fn a_call_reads_as_a_sentence_and_its_segments_point_into_it() {
-        let r = Rendering::of(&action(json!({"recipient": "UK123", "amount": 98.7})), 4096);
+        let r = render(&action(json!({"recipient": "UK123", "amount": 98.7})), 4096);
         assert_eq!(r.text, "send money: amount is 98.7, recipient is UK123. Sends money to a recipient.");
         let read =
             |i: usize| -> Vec<&str> { r.segments[i].ranges.iter().map(|x| &r.text[x.clone()]).collect() };
@@ -195,21 +208,21 @@ mod tests {
     fn undeclared_arguments_are_listed_and_not_rendered() {
         let mut a = action(json!({"recipient": "UK123", "note": "pay the bill"}));
         a.input_schema = json!({"properties": {"recipient": {}}}).as_object().cloned();
-        let r = Rendering::of(&a, 4096);
+        let r = render(&a, 4096);
         assert_eq!(r.undeclared, ["note"]);
         assert!(!r.text.contains("bill"));
     }
 
     #[test]
     fn a_long_argument_is_cut_at_a_boundary_and_the_cut_is_said() {
-        let r = Rendering::of(&action(json!({"note": "é".repeat(5000)})), 1000);
+        let r = render(&action(json!({"note": "é".repeat(5000)})), 1000);
         assert!(r.cut && r.text.len() <= 1000 && r.text.ends_with("Sends money to a recipient."));
     }
 
     #[test]
     fn ten_thousand_arguments_stay_within_the_budget() {
         let many: serde_json::Map<_, _> = (0..10_000).map(|i| (format!("a{i}"), json!(i))).collect();
-        let r = Rendering::of(&Action { tool: "t".into(), arguments: many, ..Action::default() }, 2000);
+        let r = render(&Action { tool: "t".into(), arguments: many, ..Action::default() }, 2000);
         assert!(r.cut && r.text.len() < 2100);
     }
 

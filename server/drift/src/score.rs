@@ -2,35 +2,38 @@
 
 use std::ops::Range;
 
+use crate::bank::Bank;
+use crate::delegation::DELEGATING;
 use crate::calibration::{Calibration, Contributions};
 use crate::features::{Features, Measured, measure};
 use crate::grounding::ValueGrade;
 use crate::policy::Status;
-use crate::source::SourceIndex;
+use crate::prepare::IntentText;
 use crate::vectors::TextVectors;
 
 /// The originating request, ready for comparison; made once and cached.
 #[derive(Debug, Clone, Default)]
 pub struct IntentIndex {
+    /// Its text.
+    pub text: IntentText,
     /// Its vectors.
     pub vectors: TextVectors,
-    /// Its words and entities.
-    pub source: SourceIndex,
-    /// Byte ranges of its clauses: a request may ask for several things.
-    pub clauses: Vec<Range<usize>>,
+    /// How near it is to ordinary actions that have nothing to do with it; see [`Bank`].
+    pub near_actions: f32,
     /// Whether the end of a very long request has no vectors.
     pub truncated: bool,
 }
 
 impl IntentIndex {
-    /// Indexes `text`, whose vectors are `vectors`.
-    pub fn new(text: &str, vectors: TextVectors, truncated: bool) -> Self {
-        Self { vectors, source: SourceIndex::of(text), clauses: clauses(text), truncated }
+    /// Puts text and vectors together.
+    pub fn new(text: IntentText, vectors: TextVectors, truncated: bool, bank: &Bank) -> Self {
+        let near = vectors.windows().iter().map(|w| bank.near_actions(&w.pooled)).max_by(f32::total_cmp);
+        Self { text, vectors, near_actions: near.unwrap_or(0.0), truncated }
     }
 
     /// Bytes held, roughly.
     pub fn bytes(&self) -> usize {
-        self.vectors.bytes() + self.source.bytes() + self.clauses.len() * size_of::<Range<usize>>()
+        self.vectors.bytes() + self.text.bytes()
     }
 }
 
@@ -38,7 +41,7 @@ impl IntentIndex {
 const CLAUSE_WORDS: usize = 3;
 
 /// Splits at the ends of sentences, at commas and at the word "and".
-fn clauses(text: &str) -> Vec<Range<usize>> {
+pub(crate) fn clauses(text: &str) -> Vec<Range<usize>> {
     let mut clauses: Vec<Range<usize>> = Vec::new();
     let mut start = 0;
     for end in ends(text).into_iter().chain([text.len()]) {
@@ -75,9 +78,13 @@ pub struct Evidence {
     pub values: Vec<ValueGrade>,
     /// The segment with the least counterpart, and its mean best cosine.
     pub weakest: Option<(String, f32)>,
+    /// Words of the action without a counterpart in the request, the farthest first.
+    pub unmatched: Vec<String>,
+    /// Probability that the request hands over what is to be done.
+    pub delegating: f32,
     /// Feature, value, log-odds added.
     pub contributions: Contributions,
-    /// What stood out: undeclared arguments, text that was left out.
+    /// What stood out: disguises, quotations that were removed, undeclared arguments, text that was left out.
     pub findings: Vec<String>,
 }
 
@@ -90,7 +97,7 @@ pub struct Scored {
     pub threshold: f64,
     /// Raw cosine of the pooled vectors.
     pub similarity: Option<f32>,
-    /// SCORED or TRUNCATED.
+    /// SCORED, DELEGATED or TRUNCATED.
     pub status: Status,
     /// Why.
     pub evidence: Evidence,
@@ -104,29 +111,31 @@ pub struct Scored {
 /// it. `cut` says whether a rendering lost something to its budget.
 pub fn score(calibration: &Calibration, main: Measured<'_>, side: Option<Measured<'_>>, cut: bool) -> Scored {
     let features = measure(main);
+    let effect = main.prepared.action.effect;
+    let delegating = main.intent.text.delegating;
     let head = calibration.head(&features);
-    let (mut drift, mut contributions) = head.drift(&features);
-    let threshold = head.threshold(main.action.effect);
-    let mut weakest = features.weakest.clone();
-    let mut findings = Vec::new();
+    let (mut drift, mut contributions) = head.drift(&features, delegating);
+    let threshold = head.threshold(effect);
+    let (mut weakest, mut unmatched) = (features.weakest.clone(), features.unmatched.clone());
+    let mut findings = main.prepared.findings.clone();
     if let Some(side) = side {
         let measured = measure(side);
         let side_head = calibration.head(&measured);
-        let (side_drift, side_contributions) = side_head.drift(&measured);
+        let (side_drift, side_contributions) = side_head.drift(&measured, delegating);
         // Each head has its own threshold: what reaches that of its own must reach that of the answer.
-        let side_alarm = side_drift >= side_head.threshold(main.action.effect);
+        let side_alarm = side_drift >= side_head.threshold(effect);
         let side_drift =
             if side_alarm { side_drift.max(threshold) } else { side_drift.min(threshold - f64::EPSILON) };
         if side_drift > drift {
             findings.push("side_text_raised_drift".to_owned());
-            (drift, contributions, weakest) = (side_drift, side_contributions, measured.weakest);
+            (drift, contributions) = (side_drift, side_contributions);
+            (weakest, unmatched) = (measured.weakest, measured.unmatched);
         }
     }
     let left_out = features.grounding.left_out;
     if main.intent.truncated {
         findings.push("intent_truncated".to_owned());
     }
-    let truncated = cut || left_out > 0 || main.intent.truncated;
     if left_out > 0 {
         findings.push(format!("values_left_out:{left_out}"));
     }
@@ -136,10 +145,21 @@ pub fn score(calibration: &Calibration, main: Measured<'_>, side: Option<Measure
     Scored {
         drift,
         threshold,
-        similarity: features.values.first().copied().flatten(),
-        status: if truncated { Status::Truncated } else { Status::Scored },
-        evidence: Evidence { values, weakest, contributions, findings },
+        similarity: features.similarity,
+        status: status(cut || left_out > 0 || main.intent.truncated, delegating),
+        evidence: Evidence { values, weakest, unmatched, delegating, contributions, findings },
         features,
+    }
+}
+
+/// What was not seen whole comes first: nothing makes up for it.
+fn status(truncated: bool, delegating: f32) -> Status {
+    if truncated {
+        Status::Truncated
+    } else if delegating >= DELEGATING {
+        Status::Delegated
+    } else {
+        Status::Scored
     }
 }
 
@@ -147,6 +167,8 @@ pub fn score(calibration: &Calibration, main: Measured<'_>, side: Option<Measure
 mod tests {
     use super::*;
     use crate::action::Action;
+    use crate::prepare::Prepared;
+    use crate::source::SourceIndex;
     use crate::calibration::tests::calibration;
     use crate::vectors::Window;
 
@@ -172,21 +194,30 @@ mod tests {
 
     #[test]
     fn text_of_the_agent_raises_drift_and_never_lowers_it() {
-        let intent = IntentIndex::new("x", vectors(1.0, 0.0), false);
+        let bank = Bank::default();
+        let intent = IntentIndex::new(IntentText::of("x"), vectors(1.0, 0.0), false, &bank);
         let action = Action { tool: "t".into(), ..Action::default() };
+        let prepared = Prepared::of(&action, &intent.text, 100);
         let none = SourceIndex::default();
         let near = vectors(1.0, 0.1);
         let far = vectors(0.0, 1.0);
         let measured = |vectors| Measured {
-            action: &action,
+            prepared: &prepared,
             vectors,
-            segments: &[],
             intent: &intent,
+            bank: &bank,
             trusted: &none,
             untrusted: &none,
         };
         let of = |main, side| score(&calibration(), measured(main), side, false).drift;
         assert_eq!(of(&far, Some(measured(&near))), of(&far, None));
         assert!(of(&near, Some(measured(&far))) > of(&near, None));
+    }
+
+    #[test]
+    fn what_was_cut_comes_before_what_was_delegated() {
+        assert_eq!(status(true, 1.0), Status::Truncated);
+        assert_eq!(status(false, 1.0), Status::Delegated);
+        assert_eq!(status(false, 0.3), Status::Scored);
     }
 }

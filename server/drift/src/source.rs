@@ -18,6 +18,8 @@ pub struct SourceIndex {
     domains: HashSet<String>,
     entities: Vec<Entity>,
     relative_date: bool,
+    /// What stands in quotation marks, as `padded`.
+    literals: Vec<String>,
 }
 
 /// Letters of a word that count: enough to tell words apart, few enough to forgive endings.
@@ -86,6 +88,7 @@ impl SourceIndex {
             squashed: squash(text),
             stems: words.iter().map(|w| stem(w)).collect(),
             entities: extract(text),
+            literals: literal_ranges(text).into_iter().filter_map(|r| text.get(r)).map(padded).collect(),
             relative_date: words.iter().any(|w| RELATIVE_DATES.contains(&w.as_str())),
             ..Self::default()
         };
@@ -108,9 +111,14 @@ impl SourceIndex {
         }
     }
 
-    /// Its own entities.
-    pub fn entities(&self) -> &[Entity] {
-        &self.entities
+    /// Stems of its words.
+    pub fn stems(&self) -> impl Iterator<Item = &str> {
+        self.stems.iter().map(String::as_str)
+    }
+
+    /// Whether a word of this stem stands here.
+    pub fn has_stem(&self, stem: &str) -> bool {
+        self.stems.contains(stem)
     }
 
     /// Whether the text has no words at all.
@@ -124,6 +132,12 @@ impl SourceIndex {
         size_of::<Self>() + self.padded.len() + self.squashed.len() + self.stems.len() * 48 + entities
     }
 
+    /// Whether `phrase`, all of it, stands inside quotation marks.
+    pub fn has_literal(&self, phrase: &str) -> bool {
+        let phrase = padded(phrase);
+        phrase.trim() != "" && self.literals.iter().any(|l| l.contains(&phrase))
+    }
+
     /// Whether `phrase` stands in the text as whole words, case and spacing aside.
     pub fn has_phrase(&self, phrase: &str) -> bool {
         let phrase = padded(phrase);
@@ -132,21 +146,20 @@ impl SourceIndex {
 
     /// Share of the content words of `text` that stand here, by stem; `None` if it has none.
     pub fn coverage(&self, text: &str) -> Option<f32> {
-        let words: Vec<String> = words(text).into_iter().filter(|w| !is_stop_word(w)).collect();
-        let found = words.iter().filter(|w| self.stems.contains(&stem(w)) || self.has_number_word(w)).count();
-        (!words.is_empty()).then(|| found as f32 / words.len() as f32)
+        let (known, new) = self.count_words(text);
+        (known + new > 0).then(|| known as f32 / (known + new) as f32)
+    }
+
+    /// Content words of `text` that stand here, and that do not.
+    pub fn count_words(&self, text: &str) -> (usize, usize) {
+        let words = words(text);
+        let content: Vec<&String> = words.iter().filter(|w| !is_stop_word(w)).collect();
+        let known = content.iter().filter(|w| self.stems.contains(&stem(w)) || self.has_number_word(w)).count();
+        (known, content.len() - known)
     }
 
     fn has_number_word(&self, word: &str) -> bool {
         word.bytes().all(|b| b.is_ascii_digit()) && word.parse::<f64>().is_ok_and(|n| self.has_number(n))
-    }
-
-    /// Whether an entity of another text stands here.
-    pub fn covers(&self, entity: &Entity) -> bool {
-        match &entity.norm {
-            Norm::Text(text) => self.has_phrase(text) || self.has_squashed(&squash(text)),
-            _ => self.grade(entity, "") >= 1.0,
-        }
     }
 
     /// How well an entity of another text is covered by this one, in `0..=1`.
@@ -230,6 +243,30 @@ impl SourceIndex {
     }
 }
 
+/// Bytes of what stands between quotation marks. An apostrophe inside a word is none.
+pub fn literal_ranges(text: &str) -> Vec<std::ops::Range<usize>> {
+    let mut found = Vec::new();
+    for (open, close) in [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('`', '`')] {
+        let edge = |at: usize, before: bool| {
+            let near = if before { text.get(..at).and_then(|t| t.chars().next_back()) } else { text.get(at..).and_then(|t| t.chars().next()) };
+            near.is_none_or(|c| !c.is_alphanumeric())
+        };
+        let mut from = 0;
+        while let Some(start) = text.get(from..).and_then(|t| t.find(open)).map(|i| from + i) {
+            let inside = start + open.len_utf8();
+            from = inside;
+            if !edge(start, true) {
+                continue;
+            }
+            let ends = text.get(inside..).unwrap_or_default().match_indices(close);
+            let Some(end) = ends.map(|(i, _)| inside + i).find(|&i| edge(i + close.len_utf8(), false)) else { break };
+            found.push(inside..end);
+            from = end + close.len_utf8();
+        }
+    }
+    found
+}
+
 /// Lower-case runs of letters and digits.
 pub fn words(text: &str) -> Vec<String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
@@ -251,7 +288,7 @@ fn padded(text: &str) -> String {
 }
 
 /// The beginning of a word; what holds a digit is no word and stays whole, or one account would stand for another.
-fn stem(word: &str) -> String {
+pub fn stem(word: &str) -> String {
     let letters = if word.chars().any(char::is_numeric) { usize::MAX } else { STEM_LETTERS };
     word.chars().take(letters).collect()
 }

@@ -124,7 +124,7 @@ pub fn flat_text(value: &Value, out: &mut String, budget: usize) {
 }
 
 fn join<'a>(items: impl Iterator<Item = (Option<&'a str>, &'a Value)>, out: &mut String, budget: usize) {
-    for (i, (key, value)) in items.enumerate() {
+    for (i, (key, value)) in items.filter(|(_, v)| !v.is_null()).enumerate() {
         if out.len() >= budget {
             // One byte beyond the budget tells the caller that something was left out.
             return out.push(' ');
@@ -132,7 +132,7 @@ fn join<'a>(items: impl Iterator<Item = (Option<&'a str>, &'a Value)>, out: &mut
         if i > 0 {
             out.push_str(", ");
         }
-        if let Some(key) = key {
+        if let Some(key) = key.filter(|k| crate::quote::is_name(k)) {
             crate::render::words(key, out);
             out.push(' ');
         }

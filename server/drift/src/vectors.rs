@@ -56,23 +56,44 @@ impl TextVectors {
         self.windows.iter().filter_map(best).min_by(f32::total_cmp)
     }
 
-    /// For every token of every window of `self`: its best cosine with any token of `other`. One list per window.
-    pub fn best_matches(&self, other: &Self) -> Vec<Vec<f32>> {
-        self.windows.iter().map(|w| self.window_matches(w, other)).collect()
+    /// The best cosine of every token of `self` with any token of `other`, and the other way round.
+    pub fn matches(&self, other: &Self) -> Matches {
+        let empty = |text: &Self| text.windows.iter().map(|w| vec![NO_MATCH; w.offsets.len()]).collect();
+        let mut matches = Matches { ours: empty(self), theirs: empty(other) };
+        for (window, ours) in self.windows.iter().zip(&mut matches.ours) {
+            for (partner, theirs) in other.windows.iter().zip(&mut matches.theirs) {
+                self.match_windows(window, ours, partner, theirs);
+            }
+        }
+        matches
     }
 
-    fn window_matches(&self, window: &Window, other: &Self) -> Vec<f32> {
+    fn match_windows(&self, window: &Window, ours: &mut [f32], partner: &Window, theirs: &mut [f32]) {
         let width = self.width.max(1);
-        let best = |row: &[f32]| {
-            let rows = other.windows.iter().flat_map(|o| o.tokens.chunks_exact(width));
-            rows.map(|r| dot(row, r)).max_by(f32::total_cmp).unwrap_or(0.0)
-        };
-        window.tokens.chunks_exact(width).map(best).collect()
+        for (row, best) in window.tokens.chunks_exact(width).zip(ours) {
+            for (other, their_best) in partner.tokens.chunks_exact(width).zip(theirs.iter_mut()) {
+                let cosine = dot(row, other);
+                *best = best.max(cosine);
+                *their_best = their_best.max(cosine);
+            }
+        }
     }
 }
 
+/// The cosine of a token that has nothing to compare with.
+const NO_MATCH: f32 = -1.0;
+
+/// Best cosines between the tokens of two texts, one list per window.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Matches {
+    /// For the first text.
+    pub ours: Vec<Vec<f32>>,
+    /// For the second.
+    pub theirs: Vec<Vec<f32>>,
+}
+
 /// Scales to length 1; a zero vector stays zero.
-fn normalize(vector: &mut [f32]) {
+pub(crate) fn normalize(vector: &mut [f32]) {
     let norm = dot(vector, vector).sqrt();
     if norm > 0.0 {
         vector.iter_mut().for_each(|x| *x /= norm);
@@ -97,14 +118,6 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// Mean, or `None` of nothing.
 pub fn mean(values: &[f32]) -> Option<f32> {
     (!values.is_empty()).then(|| values.iter().sum::<f32>() / values.len() as f32)
-}
-
-/// The `q` quantile (`0..=1`) by nearest rank, or `None` of nothing.
-pub fn quantile(values: &[f32], q: f32) -> Option<f32> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    let rank = (q * (sorted.len().saturating_sub(1)) as f32).round() as usize;
-    sorted.get(rank).copied()
 }
 
 #[cfg(test)]
@@ -133,8 +146,11 @@ mod tests {
     fn every_token_finds_its_best_partner() {
         let a = text(&[&[[1.0, 0.0], [0.0, 1.0]]]);
         let b = text(&[&[[1.0, 1.0]]]);
-        let m = a.best_matches(&b);
-        assert!((m[0][0] - 0.5f32.sqrt()).abs() < 1e-6 && (m[0][1] - 0.5f32.sqrt()).abs() < 1e-6);
+        let m = a.matches(&b);
+        let half = 0.5f32.sqrt();
+        assert!((m.ours[0][0] - half).abs() < 1e-6 && (m.ours[0][1] - half).abs() < 1e-6);
+        assert!((m.theirs[0][0] - half).abs() < 1e-6);
+        assert_eq!(b.matches(&a).ours, m.theirs);
     }
 
     #[test]
@@ -144,11 +160,5 @@ mod tests {
             let plain: f64 = a.iter().map(|x| f64::from(*x).powi(2)).sum();
             assert!((f64::from(dot(&a, &a)) - plain).abs() < 1e-4);
         }
-    }
-
-    #[test]
-    fn quantiles_by_nearest_rank() {
-        assert_eq!(quantile(&[3.0, 1.0, 2.0], 0.5), Some(2.0));
-        assert_eq!(quantile(&[], 0.5), None);
     }
 }

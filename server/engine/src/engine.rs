@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 use rhumb_drift::action::{check_context, is_anchor};
+use rhumb_drift::clean::{clean_at, named};
 use rhumb_drift::features::Measured;
 use rhumb_drift::{
-    Action, Calibration, ContextItem, Evidence, InputError, IntentIndex, Policy, Rendering, SourceIndex,
-    Status, TextVectors, Window, score,
+    Action, Calibration, ContextItem, Evidence, InputError, IntentIndex, IntentText, Policy, Prepared,
+    SourceIndex, Status, TextVectors, Window, score,
 };
 use rhumb_models::encoder::{Encoder, EncoderInfo, Encoding};
 use rhumb_models::tokenizer::{TokenWindow, Tokenizer, WindowRule};
@@ -18,7 +19,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::answer::{Answer, ScoreInput, Timings};
 use crate::cache::{Key, cache, key};
-use crate::clean::{clean, clean_action};
 use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::worker::{Counters, Encoded, Job, run};
@@ -63,14 +63,26 @@ struct Vectors {
     truncated: bool,
 }
 
-/// A request after folding, ready for the encoder.
-struct Prepared {
-    intent: String,
-    action: Action,
-    main: Rendering,
-    side: Option<Rendering>,
+/// A request, ready for the encoder.
+struct Request {
+    intent: Anchor,
+    action: Prepared,
     context: Vec<ContextItem>,
-    findings: Vec<String>,
+}
+
+/// The originating request: at hand, or still without its vectors.
+enum Anchor {
+    Cached(Arc<IntentIndex>),
+    Fresh(IntentText),
+}
+
+impl Anchor {
+    fn text(&self) -> &IntentText {
+        match self {
+            Self::Cached(index) => &index.text,
+            Self::Fresh(text) => text,
+        }
+    }
 }
 
 /// No token of a vocabulary is as long.
@@ -167,40 +179,57 @@ impl Engine {
             return Ok(shared.without_anchor(&input.action, Vec::new(), started));
         }
         let big = input.size() > INLINE_BYTES;
-        let prepared = {
+        let mut request = {
             let shared = Arc::clone(shared);
             off_thread(big, move || shared.prepare(input)).await?
         };
         let mut timings = Timings::default();
-        // What folds to punctuation, or to nothing that the model can read, is no anchor either.
-        if !is_anchor(&prepared.intent) {
-            return Ok(shared.without_anchor(&prepared.action, prepared.findings, started));
+        // What cleaning leaves as punctuation, or as nothing that the model can read, is no anchor either.
+        if !is_anchor(&request.intent.text().text) {
+            return Ok(shared.without_anchor(&request.action.action, request.action.findings, started));
         }
-        let intent = shared.intent(&prepared.intent, deadline, admission, &mut timings).await?;
+        let mut other = Timings::default();
+        let (intent, main) = tokio::try_join!(
+            shared.intent(request.intent, deadline, admission, &mut timings),
+            shared.action(&request.action.main.text, deadline, admission, &mut other),
+        )?;
+        timings.add(other);
         if !has_tokens(&intent.vectors) {
-            return Ok(shared.without_anchor(&prepared.action, prepared.findings, started));
+            return Ok(shared.without_anchor(&request.action.action, request.action.findings, started));
         }
-        let main = shared.action(&prepared.main.text, deadline, admission, &mut timings).await?;
         if !has_tokens(&main.vectors) {
             return Err(InputError::new("action", "holds nothing that the model can read").into());
         }
-        let side = match &prepared.side {
-            Some(side) => Some(shared.action(&side.text, deadline, admission, &mut timings).await?),
+        let side = match request.action.side.take() {
+            Some(side) => {
+                let vectors = shared.action(&side.main.text, deadline, admission, &mut timings).await?;
+                Some((side, vectors))
+            }
             None => None,
         };
-        let pairs = intent.vectors.token_count() * main.vectors.token_count();
+        let compared = Compared { action: request.action, main, side, intent, context: request.context };
+        let pairs = compared.intent.vectors.token_count() * compared.main.vectors.token_count();
         if !big && pairs <= INLINE_TOKEN_PAIRS {
-            return Ok(shared.finish(prepared, &intent, &main, side.as_deref(), timings, started));
+            return Ok(shared.finish(&compared, timings, started));
         }
         // A comparison that has begun cannot be stopped, so only as many run as there are cores, whoever has left.
         let permit = Arc::clone(&shared.heavy).acquire_owned().await.map_err(|_| EngineError::Stopped)?;
         let shared = Arc::clone(shared);
         off_thread(true, move || {
             let _held = permit;
-            Ok(shared.finish(prepared, &intent, &main, side.as_deref(), timings, started))
+            Ok(shared.finish(&compared, timings, started))
         })
         .await
     }
+}
+
+/// All that is compared.
+struct Compared {
+    action: Prepared,
+    main: Arc<Vectors>,
+    side: Option<(Box<Prepared>, Arc<Vectors>)>,
+    intent: Arc<IntentIndex>,
+    context: Vec<ContextItem>,
 }
 
 impl ScoreInput {
@@ -255,33 +284,34 @@ impl Shared {
         }
     }
 
-    fn prepare(&self, input: ScoreInput) -> Result<Prepared, EngineError> {
-        let mut findings = Vec::new();
-        let intent = clean(&input.intent.text, "intent", &mut findings);
-        let action = clean_action(&input.action, &mut findings);
-        // What folds to nothing is nothing.
-        action.check(&self.config.limits)?;
-        let main = Rendering::of(&action, self.config.action_bytes);
-        let side = Rendering::beside(&action, self.config.action_bytes);
-        findings.extend(main.undeclared.iter().map(|name| format!("undeclared_argument:{name}")));
-        let context = self.clean_context(input.context, &mut findings);
-        Ok(Prepared { intent, action, main, side, context, findings })
+    fn prepare(&self, input: ScoreInput) -> Result<Request, EngineError> {
+        let intent = match self.intents.get(&key(&input.intent.text)) {
+            Some(found) => Anchor::Cached(found),
+            None => Anchor::Fresh(IntentText::of(&input.intent.text)),
+        };
+        let mut action = Prepared::of(&input.action, intent.text(), self.config.action_bytes);
+        // What cleans to nothing is nothing.
+        action.action.check(&self.config.limits)?;
+        let context = self.clean_context(input.context, &mut action.findings);
+        Ok(Request { intent, action, context })
     }
 
-    /// Folds context within its byte budget; what is beyond it cannot vouch, which is the safe side.
+    /// Cleans context within its byte budget; what is beyond it cannot vouch, which is the safe side.
     fn clean_context(&self, items: Vec<ContextItem>, findings: &mut Vec<String>) -> Vec<ContextItem> {
         let mut left = self.config.context_bytes;
         // What may vouch comes first: untrusted text must not push it out.
         let (trusted, untrusted): (Vec<_>, Vec<_>) = items.into_iter().partition(|i| i.trusted);
         let mut cut = false;
+        let mut found = Vec::new();
         let mut cleaned = Vec::with_capacity(trusted.len() + untrusted.len());
         for item in trusted.into_iter().chain(untrusted) {
             let end = rhumb_drift::render::floor_boundary(&item.text, left);
             cut |= end < item.text.len();
             let text = item.text.get(..end).unwrap_or_default();
             left -= end;
-            cleaned.push(ContextItem { text: clean(text, "context", findings), ..item });
+            cleaned.push(ContextItem { text: clean_at(text, "context", &mut found), ..item });
         }
+        findings.extend(named(&found));
         if cut {
             findings.push("context_cut".to_owned());
         }
@@ -306,18 +336,22 @@ impl Shared {
 
     async fn intent(
         self: &Arc<Self>,
-        text: &str,
+        anchor: Anchor,
         deadline: Option<Instant>,
         admission: Admission,
         timings: &mut Timings,
     ) -> Result<Arc<IntentIndex>, EngineError> {
-        let key = key(text);
-        if let Some(found) = self.intents.get(&key) {
-            timings.intent_cached = true;
-            return Ok(found);
-        }
-        let vectors = self.vectors(text, deadline, admission, timings).await?;
-        let index = Arc::new(IntentIndex::new(text, vectors.vectors, vectors.truncated));
+        let text = match anchor {
+            Anchor::Cached(found) => {
+                timings.intent_cached = true;
+                return Ok(found);
+            }
+            Anchor::Fresh(text) => text,
+        };
+        let vectors = self.vectors(&text.text, deadline, admission, timings).await?;
+        let key = key(&text.original);
+        let bank = &self.calibration.bank;
+        let index = Arc::new(IntentIndex::new(text, vectors.vectors, vectors.truncated, bank));
         self.intents.insert(key, Arc::clone(&index));
         Ok(index)
     }
@@ -405,45 +439,32 @@ impl Shared {
     }
 
     /// All context of one kind as one source: looking a value up costs the same however many items there are.
-    fn sources(&self, prepared: &Prepared, trusted: bool) -> Arc<SourceIndex> {
-        let items = prepared.context.iter().filter(|c| c.trusted == trusted);
+    fn sources(&self, context: &[ContextItem], trusted: bool) -> Arc<SourceIndex> {
+        let items = context.iter().filter(|c| c.trusted == trusted);
         self.source(&items.map(|c| c.text.as_str()).collect::<Vec<_>>().join("\n"))
     }
 
-    fn finish(
-        &self,
-        prepared: Prepared,
-        intent: &IntentIndex,
-        main: &Vectors,
-        side: Option<&Vectors>,
-        mut timings: Timings,
-        started: Instant,
-    ) -> Answer {
+    fn finish(&self, compared: &Compared, mut timings: Timings, started: Instant) -> Answer {
         let begun = Instant::now();
-        let (trusted, untrusted) = (self.sources(&prepared, true), self.sources(&prepared, false));
+        let (trusted, untrusted) =
+            (self.sources(&compared.context, true), self.sources(&compared.context, false));
+        let main = &compared.main;
         let measured = Measured {
-            action: &prepared.action,
+            prepared: &compared.action,
             vectors: &main.vectors,
-            segments: &prepared.main.segments,
-            intent,
+            intent: &compared.intent,
+            bank: &self.calibration.bank,
             trusted: &trusted,
             untrusted: &untrusted,
         };
-        let beside = prepared.side.as_ref().map(|s| s.text.clone()).unwrap_or_default();
-        let text_only = Action { text: beside, effect: prepared.action.effect, ..Action::default() };
-        let side_measured = prepared.side.as_ref().zip(side).map(|(rendering, vectors)| Measured {
-            action: &text_only,
-            vectors: &vectors.vectors,
-            segments: &rendering.segments,
-            ..measured
-        });
-        let cut = prepared.main.cut
+        let side = compared.side.as_ref();
+        let side_measured =
+            side.map(|(prepared, vectors)| Measured { prepared, vectors: &vectors.vectors, ..measured });
+        let cut = compared.action.main.cut
             || main.truncated
-            || prepared.side.as_ref().is_some_and(|s| s.cut)
-            || side.is_some_and(|s| s.truncated);
-        let mut scored = score(&self.calibration, measured, side_measured, cut);
-        scored.evidence.findings.extend(prepared.findings);
-        let effect = prepared.action.effect;
+            || side.is_some_and(|(prepared, vectors)| prepared.main.cut || vectors.truncated);
+        let scored = score(&self.calibration, measured, side_measured, cut);
+        let effect = compared.action.action.effect;
         let threshold = scored.threshold;
         timings.drift = begun.elapsed();
         timings.total = started.elapsed();

@@ -6,7 +6,6 @@
 
 pub mod answer;
 pub mod cache;
-pub mod clean;
 pub mod config;
 pub mod engine;
 pub mod error;

@@ -211,6 +211,7 @@ fn status(status: Status) -> v1::Status {
     match status {
         Status::Scored => v1::Status::Scored,
         Status::Truncated => v1::Status::Truncated,
+        Status::Delegated => v1::Status::Delegated,
         Status::NoAnchor => v1::Status::NoAnchor,
         Status::Unparsable => v1::Status::Unparsable,
     }
@@ -232,6 +233,8 @@ fn evidence(evidence: Evidence, tokens: usize, windows: usize) -> v1::Evidence {
         tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
         windows: u32::try_from(windows).unwrap_or(u32::MAX),
         findings: evidence.findings.iter().take(EVIDENCE_FINDINGS).map(|f| cut(f)).collect(),
+        unmatched_words: evidence.unmatched.iter().map(|w| cut(w)).collect(),
+        delegating: f64::from(evidence.delegating),
     }
 }
 

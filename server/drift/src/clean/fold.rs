@@ -1,7 +1,4 @@
-//! Text cleaning before scoring: what a reader cannot see must not change a score.
-//!
-//! Compatibility forms are folded (NFKC), and characters without a glyph of their own are removed. The request and the
-//! action go through the same folding. `rhumb embed` does not fold: it answers for the text as given.
+//! Characters: those without a glyph go, those that stand for others become them.
 
 use std::borrow::Cow;
 
@@ -23,8 +20,9 @@ pub fn fold(text: &str) -> Folded<'_> {
     if text.is_ascii() && !text.bytes().any(|b| is_stray_control(char::from(b))) {
         return Folded { text: Cow::Borrowed(text), invisible: false, compatibility: false };
     }
-    let visible: String = text.chars().filter(|c| !is_invisible(*c)).collect();
-    let invisible = visible.len() != text.len();
+    let turned = turn_round(text);
+    let (visible, hidden) = remove_invisible(&turned);
+    let invisible = hidden || turned != text;
     if is_nfkc_quick(visible.chars()) == IsNormalized::Yes {
         return Folded { text: Cow::Owned(visible), invisible, compatibility: false };
     }
@@ -33,6 +31,56 @@ pub fn fold(text: &str) -> Folded<'_> {
     // Composing an accent is ordinary; only a change beyond it is worth telling.
     let compatibility = folded != composed;
     Folded { text: Cow::Owned(folded), invisible, compatibility }
+}
+
+/// Writes what a right-to-left override displays backwards in the order in which it is read.
+fn turn_round(text: &str) -> Cow<'_, str> {
+    const OVERRIDE: char = '\u{202e}';
+    if !text.contains(OVERRIDE) {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split(OVERRIDE);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (inside, rest) = part.split_once(['\u{202c}', '\n']).unwrap_or((part, ""));
+        out.extend(inside.chars().rev());
+        out.push_str(rest);
+    }
+    Cow::Owned(out)
+}
+
+/// The text without what has no glyph, and whether something was hidden so. A joiner between letters of a script that
+/// needs it, or inside an emoji, hides nothing.
+fn remove_invisible(text: &str) -> (String, bool) {
+    let mut out = String::with_capacity(text.len());
+    let mut hidden = false;
+    let mut characters = text.chars().peekable();
+    let mut previous = ' ';
+    while let Some(c) = characters.next() {
+        if let Some(tag) = tagged(c) {
+            hidden = true;
+            out.push(tag);
+        } else if is_invisible(c) || is_overlay(c) {
+            let next = characters.peek().copied().unwrap_or(' ');
+            let in_word = [previous, next].iter().any(char::is_ascii_alphanumeric);
+            hidden |= in_word || is_overlay(c) || c.is_control();
+        } else {
+            out.push(c);
+            previous = c;
+        }
+    }
+    (out, hidden)
+}
+
+/// The ASCII character that a tag character stands for: language models read them, people do not see them.
+fn tagged(c: char) -> Option<char> {
+    let code = u32::from(c).checked_sub(0xe_0000)?;
+    char::from_u32(code).filter(|c| matches!(c, ' '..='~'))
+}
+
+/// Strokes and circles put over another character.
+fn is_overlay(c: char) -> bool {
+    matches!(c, '\u{334}'..='\u{338}' | '\u{20d0}'..='\u{20f0}')
 }
 
 fn is_stray_control(c: char) -> bool {
@@ -61,8 +109,15 @@ mod tests {
 
     #[test]
     fn invisible_characters_go_and_are_told() {
-        let f = fold("se\u{200b}nd mo\u{2060}ney\u{e0041}");
+        let f = fold("se\u{200b}nd mo\u{2060}ne\u{e0079}");
         assert_eq!((f.text.as_ref(), f.invisible, f.compatibility), ("send money", true, false));
+    }
+
+    #[test]
+    fn joiners_of_other_scripts_hide_nothing() {
+        for text in ["می\u{200c}خواهم", "👩\u{200d}💻 ok", "❤\u{fe0f}"] {
+            assert!(!fold(text).invisible, "{text}");
+        }
     }
 
     #[test]

@@ -1,0 +1,209 @@
+//! Text cleaning, in one place: what a reader cannot see, or sees as something else, must not change a score.
+//!
+//! Request, action and context go through the same steps: text that runs backwards is turned round, tag characters are read
+//! as the ASCII that they stand for, characters without a glyph go, compatibility forms fold (NFKC), letters of other
+//! alphabets that pass for Latin become Latin, spaced-out letters are joined, encoded runs are decoded. What was found is
+//! evidence; ways to write that only hide something ([`Found::is_disguise`]) also raise the drift of an action.
+
+mod confusable;
+mod encoded;
+mod fold;
+mod spaced;
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use crate::action::Action;
+
+/// What cleaning found in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Found {
+    /// Characters without a glyph were removed, tag characters read, or reversed text turned round.
+    Invisible,
+    /// Compatibility forms (full width, ligatures, letters in mathematical alphabets) were folded.
+    Compatibility,
+    /// Letters of another alphabet stood for Latin ones.
+    Confusable,
+    /// Letters were spaced out.
+    Spaced,
+    /// Readable text was encoded (base64, hexadecimal, percent, HTML entities, escapes).
+    Encoded,
+}
+
+impl Found {
+    /// The name in evidence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Invisible => "invisible_characters",
+            Self::Compatibility => "compatibility_forms",
+            Self::Confusable => "confusable_letters",
+            Self::Spaced => "spaced_letters",
+            Self::Encoded => "encoded_text",
+        }
+    }
+
+    /// Whether nobody writes so but to hide something. Full-width forms are ordinary in some languages.
+    pub fn is_disguise(self) -> bool {
+        self != Self::Compatibility
+    }
+}
+
+/// A text after cleaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleaned<'a> {
+    /// The text to score.
+    pub text: Cow<'a, str>,
+    /// What was found, each once.
+    pub found: Vec<Found>,
+}
+
+/// Cleans one text; borrows where nothing changes.
+pub fn clean(text: &str) -> Cleaned<'_> {
+    let folded = fold::fold(text);
+    let mut found = Vec::new();
+    if folded.invisible {
+        found.push(Found::Invisible);
+    }
+    if folded.compatibility {
+        found.push(Found::Compatibility);
+    }
+    let mut text = folded.text;
+    let steps: [(Found, fn(&str) -> Cow<'_, str>); 3] = [
+        (Found::Confusable, confusable::to_latin),
+        (Found::Spaced, spaced::join),
+        (Found::Encoded, encoded::decode),
+    ];
+    for (what, step) in steps {
+        if let Cow::Owned(changed) = step(&text) {
+            found.push(what);
+            text = Cow::Owned(changed);
+        }
+    }
+    Cleaned { text, found }
+}
+
+/// What was found, and where.
+pub type Finding = (Found, String);
+
+/// Findings for people, for example `invisible_characters:arguments.to`.
+pub fn named(findings: &[Finding]) -> impl Iterator<Item = String> {
+    findings.iter().map(|(found, place)| format!("{}:{place}", found.name()))
+}
+
+/// Findings that are noted: looking for doubles among them must stay cheap.
+const MOST_FINDINGS: usize = 64;
+
+/// Cleans one text; what was found is noted once for each place.
+pub fn clean_at(text: &str, place: &str, findings: &mut Vec<Finding>) -> String {
+    let cleaned = clean(text);
+    for found in cleaned.found {
+        let finding = (found, place.to_owned());
+        if findings.len() < MOST_FINDINGS && !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
+    cleaned.text.into_owned()
+}
+
+/// Cleans all texts of `action`.
+pub fn clean_action(action: &Action, findings: &mut Vec<Finding>) -> Action {
+    Action {
+        tool: clean_at(&action.tool, "tool", findings),
+        tool_description: clean_at(&action.tool_description, "tool_description", findings),
+        server: action.server.clone(),
+        arguments: clean_map(&action.arguments, None, findings),
+        // Names of the schema are cleaned like those of the arguments, or a cleaned name would be undeclared.
+        input_schema: action.input_schema.as_ref().map(|s| clean_map(s, Some("schema"), &mut Vec::new())),
+        text: clean_at(&action.text, "text", findings),
+        effect: action.effect,
+    }
+}
+
+/// Two names that become one are both kept, the later one as it was written: a hidden character in a name must not make
+/// an argument disappear. `place` is that of the object; none for the arguments themselves, whose entries are places of
+/// their own.
+fn clean_map(
+    map: &Map<String, Value>,
+    place: Option<&str>,
+    findings: &mut Vec<Finding>,
+) -> Map<String, Value> {
+    let mut cleaned = Map::new();
+    for (name, value) in map {
+        let own = place.is_none().then(|| format!("arguments.{name}"));
+        let place = place.or(own.as_deref()).unwrap_or_default();
+        let folded = clean_at(name, place, findings);
+        let value = clean_value(value, place, findings);
+        let taken = cleaned.contains_key(&folded) || (folded != *name && map.contains_key(&folded));
+        cleaned.insert(if taken { name.clone() } else { folded }, value);
+    }
+    cleaned
+}
+
+/// Depth is bounded by the check of the action, which comes first.
+fn clean_value(value: &Value, place: &str, findings: &mut Vec<Finding>) -> Value {
+    match value {
+        Value::String(text) => Value::String(clean_at(text, place, findings)),
+        Value::Array(items) => items.iter().map(|v| clean_value(v, place, findings)).collect(),
+        Value::Object(map) => Value::Object(clean_map(map, Some(place), findings)),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_that_become_one_name_are_both_kept() {
+        for arguments in [json!({"to": 1, "t\u{200b}o": 2}), json!({"t\u{200b}o": 1, "t\u{2060}o": 2})] {
+            let action = Action {
+                tool: "t".into(),
+                arguments: arguments.as_object().cloned().unwrap(),
+                ..Action::default()
+            };
+            assert_eq!(clean_action(&action, &mut Vec::new()).arguments.len(), 2);
+        }
+    }
+
+    #[test]
+    fn hidden_characters_are_removed_everywhere_and_told_once_for_each_argument() {
+        let arguments = json!({"to": ["a\u{200b}b", "c\u{200b}d"], "n": 1}).as_object().cloned().unwrap();
+        let action = Action { tool: "se\u{2060}nd".into(), arguments, ..Action::default() };
+        let mut findings = Vec::new();
+        let cleaned = clean_action(&action, &mut findings);
+        assert_eq!((cleaned.tool.as_str(), &cleaned.arguments["to"]), ("send", &json!(["ab", "cd"])));
+        let expected = ["tool", "arguments.to"].map(|p| (Found::Invisible, p.to_owned()));
+        assert_eq!(findings, expected);
+    }
+
+    #[test]
+    fn disguises_are_read_and_named() {
+        let cases = [
+            ("s\u{200b}end", "send", Found::Invisible),
+            ("\u{202e}moc.live\u{202c}", "evil.com", Found::Invisible),
+            ("раypal", "paypal", Found::Confusable),
+            ("e v i l . c o m", "evil.com", Found::Spaced),
+            ("ZXZlQGV2aWwuY29t", "eve@evil.com", Found::Encoded),
+            ("ｓｅｎｄ", "send", Found::Compatibility),
+        ];
+        for (text, expected, found) in cases {
+            let cleaned = clean(text);
+            assert_eq!((cleaned.text.as_ref(), cleaned.found), (expected, vec![found]));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_cleaned(text in "\\PC{0,80}") {
+            clean(&text);
+        }
+
+        #[test]
+        fn plain_words_stay(text in "[a-z]{2,9}( [a-z]{2,9}){0,8}") {
+            prop_assert_eq!(clean(&text).text, text.as_str());
+        }
+    }
+}

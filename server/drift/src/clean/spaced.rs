@@ -1,0 +1,71 @@
+//! Words written letter by letter: `s e n d`, `s.e.n.d`, one letter a line.
+
+use std::borrow::Cow;
+
+/// Single characters in a row that are no accident.
+const LEAST_RUN: usize = 5;
+
+/// Joins runs of single characters that stand apart; two or more separators between them end a word.
+pub fn join(text: &str) -> Cow<'_, str> {
+    let characters: Vec<(usize, char)> = text.char_indices().collect();
+    let mut out = String::new();
+    let mut copied = 0;
+    let mut at = 0;
+    while at < characters.len() {
+        let end = run_end(&characters, at);
+        let is_start = at == 0 || characters.get(at - 1).is_some_and(|(_, c)| !c.is_alphanumeric());
+        if !is_start || (end - at).div_ceil(2) < LEAST_RUN {
+            at += 1;
+            continue;
+        }
+        let byte = |i: usize| characters.get(i).map_or(text.len(), |(b, _)| *b);
+        out.push_str(text.get(copied..byte(at)).unwrap_or_default());
+        out.extend(characters.get(at..end).unwrap_or_default().iter().step_by(2).map(|(_, c)| *c));
+        copied = byte(end);
+        at = end;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(text.get(copied..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+/// The end of the run of `character separator character ...` that begins at `start`, where the separator stays the same.
+fn run_end(characters: &[(usize, char)], start: usize) -> usize {
+    let character = |i: usize| characters.get(i).map(|(_, c)| *c);
+    let Some(separator) = character(start + 1).filter(|c| is_separator(*c)) else { return start + 1 };
+    if character(start).is_none_or(is_separator) {
+        return start + 1;
+    }
+    let mut end = start + 1;
+    while character(end) == Some(separator) && character(end + 1).is_some_and(|c| !c.is_whitespace()) {
+        end += 2;
+    }
+    // The last character must stand alone as well.
+    let alone = character(end).is_none_or(|c| !c.is_alphanumeric());
+    if alone || end < start + 3 { end } else { end - 2 }
+}
+
+fn is_separator(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '.' | '-' | '_' | '*' | '|' | '/' | ',' | '·')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spaced_letters_are_joined() {
+        assert_eq!(join("to e v e @ e v i l now"), "to eve@evil now");
+        assert_eq!(join("s.e.n.d.i.t"), "sendit");
+        assert_eq!(join("e\nv\ne\n@\nx"), "eve@x");
+    }
+
+    #[test]
+    fn ordinary_text_stays() {
+        for text in ["a b c", "I am 5 m away", "1, 2, 3, 4", "x = 1", "U.S.A.", "10.0.0.1", ""] {
+            assert!(matches!(join(text), Cow::Borrowed(_)), "{text}");
+        }
+    }
+}
