@@ -33,6 +33,9 @@ pub struct Calibration {
     pub bare: Head,
     /// Strangers to compare with.
     pub bank: Bank,
+    /// The identity in answers where the thresholds are not the heads' own; see [`Calibration::with_thresholds`].
+    #[serde(skip)]
+    pub id_with_thresholds: Option<String>,
 }
 
 /// From features to log-odds.
@@ -100,7 +103,14 @@ impl Calibration {
             features: FEATURES.iter().map(|f| (f.name.to_owned(), weight)).collect(),
             thresholds: [Effect::Read, Effect::Write, Effect::Unknown].map(|e| (e, 0.5)).into(),
         };
-        Self { name: "neutral".into(), model_digest: model_digest.to_owned(), call: head.clone(), bare: head, bank: Bank::default() }
+        Self {
+            name: "neutral".into(),
+            model_digest: model_digest.to_owned(),
+            call: head.clone(),
+            bare: head,
+            bank: Bank::default(),
+            id_with_thresholds: None,
+        }
     }
 
     fn check(&self) -> Result<(), CalibrationError> {
@@ -113,13 +123,27 @@ impl Calibration {
         if features.has_arguments() { &self.call } else { &self.bare }
     }
 
+    /// The same drift with other thresholds, one for each effect, whichever head scored. `id` names them: the identity
+    /// becomes `HEAD+THRESHOLDS`.
+    pub fn with_thresholds(mut self, thresholds: &BTreeMap<Effect, f64>, id: &str) -> Self {
+        self.id_with_thresholds = Some(format!("{}+{id}", self.id()));
+        self.call.thresholds.extend(thresholds);
+        self.bare.thresholds.extend(thresholds);
+        self
+    }
+
     /// Its identity in answers: name and the first 12 digits of the digest of its content.
     pub fn id(&self) -> String {
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        let digest = Sha256::digest(&json);
-        let hex: String = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
-        format!("{}@{hex}", self.name)
+        self.id_with_thresholds.clone().unwrap_or_else(|| identity(&self.name, self))
     }
+}
+
+/// `NAME@DIGEST`, with the first 12 digits of the digest of the content as JSON.
+pub(crate) fn identity(name: &str, content: &impl Serialize) -> String {
+    let json = serde_json::to_vec(content).unwrap_or_default();
+    let digest = Sha256::digest(&json);
+    let hex: String = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
+    format!("{name}@{hex}")
 }
 
 impl Head {
@@ -218,6 +242,7 @@ pub(crate) mod tests {
             bare: Head { bias: 1.0, ..head.clone() },
             call: head,
             bank: Bank::default(),
+            id_with_thresholds: None,
         }
     }
 
@@ -263,6 +288,14 @@ pub(crate) mod tests {
         let c = calibration();
         let again = Calibration::parse(&serde_json::to_string(&c).unwrap()).unwrap();
         assert_eq!((again.id(), &again), (c.id(), &c));
+    }
+
+    #[test]
+    fn other_thresholds_hold_for_both_heads_and_are_named() {
+        let other = calibration().with_thresholds(&[(Effect::Write, 0.9)].into(), "site@1");
+        assert_eq!((other.call.threshold(Effect::Write), other.bare.threshold(Effect::Write)), (0.9, 0.9));
+        assert_eq!(other.call.threshold(Effect::Read), 0.5);
+        assert_eq!(other.id(), format!("{}+site@1", calibration().id()));
     }
 
     #[test]

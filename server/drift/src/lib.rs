@@ -9,6 +9,8 @@
 //! 4. [`features::measure`]: a handful of numbers, each with a direction;
 //! 5. [`calibration::Head::drift`]: the probability that the action does not serve the request;
 //! 6. [`Policy::decide`]: a verdict.
+//!
+//! [`per_effect::by_effect`] makes the thresholds of one deployment from the drifts of its own aligned actions.
 
 pub mod action;
 pub mod attack;
@@ -16,15 +18,20 @@ pub mod bank;
 pub mod calibration;
 pub mod clean;
 pub mod delegation;
+pub mod binomial;
+pub mod calibration;
+pub mod conformal;
 pub mod entity;
 pub mod features;
 pub mod grounding;
+pub mod per_effect;
 pub mod policy;
 pub mod prepare;
 pub mod quote;
 pub mod render;
 pub mod score;
 pub mod source;
+pub mod thresholds;
 pub mod train;
 pub mod value;
 pub mod vectors;
@@ -39,4 +46,5 @@ pub use policy::{Decision, Policy, Status, Verdict};
 pub use render::{Rendering, Segment};
 pub use score::{Evidence, IntentIndex, Scored, score};
 pub use source::SourceIndex;
+pub use thresholds::Thresholds;
 pub use vectors::{TextVectors, Window};

@@ -44,6 +44,12 @@ pub enum Command {
         after_help = "Example:\n  rhumb train --input drift-train.jsonl.gz --output minilm.calibration.json"
     )]
     Train(TrainArgs),
+    /// Makes thresholds for one deployment from its own aligned actions, by effect, with their uncertainty. 50 actions or
+    /// more; 20 at least.
+    #[command(
+        after_help = "Example:\n  rhumb calibrate --input aligned.jsonl --target-fpr 0.05 --output site.json\n  rhumb serve --calibration site.json\n\nLines labelled drifted are left out. --all-aligned takes lines without a label, as they were recorded."
+    )]
+    Calibrate(CalibrateArgs),
     /// Measures latency and throughput of the engine by batch and length.
     #[command(after_help = "Example:\n  rhumb bench --json > bench.json")]
     Bench(BenchArgs),
@@ -70,9 +76,10 @@ pub struct EngineArgs {
     /// Computes with the slow reference encoder, in f32, for comparison.
     #[arg(long, conflicts_with = "precision")]
     pub reference: bool,
-    /// Calibration to use in place of the bundle's own.
+    /// A head (made by `train`) in place of the bundle's own, or thresholds (made by `calibrate`) in place of the head's.
+    /// May be given twice, once with each.
     #[arg(long, value_name = "FILE")]
-    pub calibration: Option<PathBuf>,
+    pub calibration: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -104,9 +111,9 @@ pub struct ServeArgs {
     /// Threads of the encoder, in place of the configured number.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// Calibration, in place of the configured one.
+    /// A head or thresholds, in place of all that are configured. May be given twice, once with each.
     #[arg(long, value_name = "FILE")]
-    pub calibration: Option<PathBuf>,
+    pub calibration: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +186,33 @@ pub struct TrainArgs {
     /// Strength of the L2 penalty; strong, so that the head holds up on families that it never saw.
     #[arg(long, default_value_t = 3000.0, value_name = "X")]
     pub l2: f64,
+}
+
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Labelled JSON lines; `.gz` is read as such. May be given more than once.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Share of the deployment's aligned actions that may reach the threshold of their effect.
+    #[arg(long, value_name = "X")]
+    pub target_fpr: f64,
+    /// Where the thresholds go, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Confidence of the intervals.
+    #[arg(long, default_value_t = 0.9, value_name = "X")]
+    pub confidence: f64,
+    /// Takes lines without a label as aligned.
+    #[arg(long)]
+    pub all_aligned: bool,
+    /// Name of the deployment in answers.
+    #[arg(long, default_value = "site", value_name = "NAME")]
+    pub name: String,
+    /// Prints what is written in place of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

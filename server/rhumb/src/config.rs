@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rhumb_drift::Policy;
 use rhumb_engine::EngineConfig;
 use rhumb_models::{Device, Precision};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
 
@@ -54,8 +54,9 @@ pub struct ModelConfig {
     pub precision: String,
     /// Threads of the encoder; 0: one for each core.
     pub threads: usize,
-    /// Calibration in place of the bundle's own.
-    pub calibration: Option<PathBuf>,
+    /// A file or a list: a head in place of the bundle's own, thresholds of the deployment, or one of each.
+    #[serde(deserialize_with = "one_or_more")]
+    pub calibration: Vec<PathBuf>,
 }
 
 /// `[ledger]`
@@ -85,9 +86,23 @@ impl Default for ModelConfig {
             device: "auto".into(),
             precision: "auto".into(),
             threads: 0,
-            calibration: None,
+            calibration: Vec::new(),
         }
     }
+}
+
+/// A path, or a list of them.
+fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a file name or a list of them")]
+    enum Paths {
+        One(PathBuf),
+        More(Vec<PathBuf>),
+    }
+    Ok(match Paths::deserialize(from)? {
+        Paths::One(path) => vec![path],
+        Paths::More(paths) => paths,
+    })
 }
 
 impl Config {
@@ -128,6 +143,15 @@ mod tests {
         let config = Config::parse("[server]\nlisten = \"127.0.0.1:7000\"\n").unwrap();
         assert_eq!(config.server.listen.port(), 7000);
         assert_eq!(config.engine, EngineConfig::default());
+    }
+
+    #[test]
+    fn a_calibration_is_one_file_or_several() {
+        let read = |value: &str| Config::parse(&format!("[model]\ncalibration = {value}"));
+        assert_eq!(read("\"a\"").unwrap().model.calibration, [PathBuf::from("a")]);
+        assert_eq!(read("[\"a\", \"b\"]").unwrap().model.calibration.len(), 2);
+        let error = read("7").unwrap_err();
+        assert!(error.contains("a file name or a list") && error.contains("line 2"), "{error}");
     }
 
     #[test]

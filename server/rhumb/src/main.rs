@@ -1,5 +1,6 @@
 //! Rhumb says, for every action of an AI agent, how far it has drifted from what a human asked for.
 
+mod calibrations;
 mod cli;
 mod client;
 mod commands;
@@ -43,6 +44,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Embed(args) => commands::embed::run(args).await,
             Command::Eval(args) => commands::eval::run(args).await,
             Command::Train(args) => commands::train::run(args).await,
+            Command::Calibrate(args) => commands::calibrate::run(args).await,
             Command::Bench(args) => commands::bench::run(args).await,
             Command::Model(args) => commands::model::run(args),
         }

@@ -8,10 +8,9 @@ use rhumb_engine::{Engine, EngineConfig};
 use rhumb_models::bundle::BundleError;
 use rhumb_models::{Bundle, LoadOptions, Loaded, Store};
 
+use crate::calibrations;
 use crate::cli::EngineArgs;
 use crate::failure::Failure;
-
-const MINILM_CALIBRATION: &str = include_str!("../../../models/bundles/minilm.calibration.json");
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -20,8 +19,8 @@ pub struct Wanted {
     pub model: String,
     /// Device, precision, threads.
     pub options: LoadOptions,
-    /// Calibration in place of the bundle's own.
-    pub calibration: Option<PathBuf>,
+    /// A head in place of the bundle's own, thresholds of the deployment, or both.
+    pub calibration: Vec<PathBuf>,
     /// Verdicts.
     pub policy: Policy,
     /// The engine's numbers.
@@ -68,7 +67,15 @@ impl Started {
 /// One line that says what is missing or wrong.
 pub fn start(wanted: &Wanted) -> Result<Started, Failure> {
     let loaded = load(wanted)?;
-    let calibration = calibration(wanted, &loaded)?;
+    let calibration = calibrations::read(&wanted.calibration, &loaded.encoder.info().digest)?;
+    start_with(wanted, loaded, calibration)
+}
+
+/// Starts the engine on what is loaded.
+///
+/// # Errors
+/// If the encoder's thread cannot be started.
+pub fn start_with(wanted: &Wanted, loaded: Loaded, calibration: Calibration) -> Result<Started, Failure> {
     let info = loaded.encoder.info();
     tracing::info!(
         model = %info.model, digest = %info.digest, device = %info.device, precision = %info.precision,
@@ -99,24 +106,6 @@ pub fn load(wanted: &Wanted) -> Result<Loaded, Failure> {
 fn read_bundle(name: &str) -> Result<Bundle, Failure> {
     let fail = |e: BundleError| Failure::check(format!("model {name}: {e}"));
     Store::open(None).map_err(fail)?.load(name).map_err(fail)
-}
-
-fn calibration(wanted: &Wanted, loaded: &Loaded) -> Result<Calibration, Failure> {
-    let (origin, text) = match &wanted.calibration {
-        Some(path) => {
-            (path.display().to_string(), std::fs::read_to_string(path).map_err(Failure::file(path))?)
-        }
-        None => ("built-in".to_owned(), MINILM_CALIBRATION.to_owned()),
-    };
-    let calibration = Calibration::parse(&text).map_err(|e| Failure::input(format!("{origin}: {e}")))?;
-    let digest = &loaded.encoder.info().digest;
-    if calibration.model_digest != *digest {
-        let made_for = &calibration.model_digest;
-        return Err(Failure::input(format!(
-            "{origin}: this calibration was made for the model {made_for}, not for {digest}; see rhumb train"
-        )));
-    }
-    Ok(calibration)
 }
 
 /// Runs [`start`] where it may block.

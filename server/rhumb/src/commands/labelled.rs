@@ -1,10 +1,10 @@
-//! Labelled JSON lines, and their answers: what `eval` and `train` share.
+//! Labelled JSON lines, and their answers: what `eval`, `train` and `calibrate` share.
 
 use std::path::PathBuf;
 
 use futures::stream::{self, StreamExt as _};
 use rhumb_drift::Effect;
-use rhumb_engine::{Admission, Answer, Engine, ScoreInput};
+use rhumb_engine::{Admission, Answer, Engine, EngineError, ScoreInput};
 use rhumb_proto::{json, v1};
 
 use crate::convert;
@@ -22,6 +22,8 @@ pub struct Labelled {
     pub family: String,
     /// Kind of line.
     pub kind: String,
+    /// File and line, for complaints.
+    pub place: String,
 }
 
 impl Labelled {
@@ -36,13 +38,34 @@ impl Labelled {
 /// # Errors
 /// A measurement on half of the data would be wrong, so any bad line ends it: file, line and field are named.
 pub fn read(paths: &[PathBuf], families: &[String]) -> Result<Vec<Labelled>, Failure> {
+    read_with(paths, families, Unlabelled::Refused)
+}
+
+/// What a line without a label is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlabelled {
+    /// Bad input.
+    Refused,
+    /// Taken as aligned.
+    Aligned,
+}
+
+/// As [`read`], where lines without a label may be in order.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with(
+    paths: &[PathBuf],
+    families: &[String],
+    unlabelled: Unlabelled,
+) -> Result<Vec<Labelled>, Failure> {
     let mut all = Vec::new();
     for path in paths {
         for line in Lines::new(lines::open(path)?) {
             let line = line.map_err(Failure::file(path))?;
-            let number = line.number;
-            let labelled = parse(line)
-                .map_err(|problem| Failure::input(format!("{}: line {number}: {problem}", path.display())))?;
+            let place = format!("{}: line {}", lines::name(path), line.number);
+            let fail = |problem| Failure::input(format!("{place}: {problem}"));
+            let labelled = parse(line, unlabelled, &place).map_err(fail)?;
             if families.is_empty() || families.iter().any(|f| labelled.family.starts_with(f)) {
                 all.push(labelled);
             }
@@ -54,16 +77,17 @@ pub fn read(paths: &[PathBuf], families: &[String]) -> Result<Vec<Labelled>, Fai
     Ok(all)
 }
 
-fn parse(line: Line) -> Result<Labelled, String> {
+fn parse(line: Line, unlabelled: Unlabelled, place: &str) -> Result<Labelled, String> {
     let request: v1::ScoreRequest = json::parse(&line.text?).map_err(|e| e.to_string())?;
     let drifted = match request.label.as_str() {
         "aligned" => false,
         "drifted" => true,
+        "" if unlabelled == Unlabelled::Aligned => false,
         other => return Err(format!("label: {other:?} is neither \"aligned\" nor \"drifted\"")),
     };
     let (family, kind) = (request.family.clone(), request.kind.clone());
     let input = convert::input(request).map_err(|e| e.to_string())?;
-    Ok(Labelled { input, drifted, family, kind })
+    Ok(Labelled { input, drifted, family, kind, place: place.to_owned() })
 }
 
 /// Scores every line, in order.
@@ -73,7 +97,11 @@ fn parse(line: Line) -> Result<Labelled, String> {
 pub async fn score(engine: &Engine, lines: Vec<Labelled>) -> Result<Vec<(Labelled, Answer)>, Failure> {
     let answers = stream::iter(lines).map(|line| async move {
         let answer = engine.score(line.input.clone(), None, Admission::Wait).await;
-        answer.map(|a| (line, a)).map_err(|e| Failure::check(format!("scoring: {e}")))
+        match answer {
+            Ok(answer) => Ok((line, answer)),
+            Err(EngineError::Input(e)) => Err(Failure::input(format!("{}: {e}", line.place))),
+            Err(e) => Err(Failure::check(format!("{}: {e}", line.place))),
+        }
     });
     answers.buffered(64).collect::<Vec<_>>().await.into_iter().collect()
 }

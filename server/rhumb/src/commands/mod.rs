@@ -1,6 +1,7 @@
 //! One module for each subcommand.
 
 pub mod bench;
+pub mod calibrate;
 pub mod demo;
 pub mod embed;
 pub mod eval;

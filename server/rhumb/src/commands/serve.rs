@@ -35,7 +35,10 @@ fn wanted(args: &ServeArgs, config: &Config) -> Result<Wanted, Failure> {
             threads: args.threads.unwrap_or(model.threads),
             reference: false,
         },
-        calibration: args.calibration.clone().or_else(|| model.calibration.clone()),
+        calibration: match args.calibration.as_slice() {
+            [] => model.calibration.clone(),
+            given => given.to_vec(),
+        },
         policy: config.policy.clone(),
         engine: config.engine.clone(),
     })

@@ -63,6 +63,7 @@ fn calibration(
         model_digest: digest,
         call: head(args, &examples, &effects)?,
         bare: head(args, &bare, &effects)?,
+        id_with_thresholds: None,
     })
 }
 

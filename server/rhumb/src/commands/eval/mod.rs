@@ -22,10 +22,22 @@ use crate::table::Table;
 
 /// Drift and plain cosine on the same actions.
 #[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Row {
     drift: Metrics,
+    /// Alarms at the threshold in use.
+    at_threshold: Alarms,
     /// Plain cosine as a drift score: one minus similarity.
     cosine: Metrics,
+}
+
+/// Shares of the actions whose drift is at or above the threshold of their effect.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Alarms {
+    /// Of the aligned ones.
+    fpr: f64,
+    /// Of the drifted ones.
+    tpr: f64,
 }
 
 type Rows = BTreeMap<String, Row>;
@@ -110,7 +122,14 @@ fn row(scored: &[&Scored]) -> Option<Row> {
     let drift: Vec<_> = scored.iter().filter_map(|(l, a)| Some((a.drift?, l.drifted))).collect();
     let cosine: Vec<_> =
         scored.iter().filter_map(|(l, a)| Some((1.0 - f64::from(a.similarity?), l.drifted))).collect();
-    Some(Row { drift: measure(&drift, true)?, cosine: measure(&cosine, false)? })
+    let at_threshold = Alarms { fpr: alarms(scored, false), tpr: alarms(scored, true) };
+    Some(Row { drift: measure(&drift, true)?, at_threshold, cosine: measure(&cosine, false)? })
+}
+
+fn alarms(scored: &[&Scored], drifted: bool) -> f64 {
+    let of_label = scored.iter().filter(|(l, _)| l.drifted == drifted);
+    let alarms: Vec<bool> = of_label.filter_map(|(_, a)| Some(a.drift? >= a.threshold)).collect();
+    alarms.iter().filter(|alarm| **alarm).count() as f64 / alarms.len().max(1) as f64
 }
 
 fn grouped(scored: &[&Scored], key: impl Fn(&Labelled) -> String) -> Rows {
@@ -131,8 +150,20 @@ fn by_kind(scored: &[&Scored]) -> Rows {
 }
 
 fn print(report: &Report) {
-    let columns =
-        ["", "aligned", "drifted", "AUROC", "AP", "TPR@1%", "TPR@5%", "ECE", "cosine AUROC", "cosine TPR@5%"];
+    let columns = [
+        "",
+        "aligned",
+        "drifted",
+        "AUROC",
+        "AP",
+        "TPR@1%",
+        "TPR@5%",
+        "ECE",
+        "FPR used",
+        "TPR used",
+        "cosine AUROC",
+        "cosine TPR@5%",
+    ];
     let mut table = Table::new(&columns);
     let single =
         |name: &str, row: &Option<Row>| row.map(|r| (name.to_owned(), r)).into_iter().collect::<Vec<_>>();
@@ -150,11 +181,13 @@ fn print(report: &Report) {
 }
 
 fn section(table: &mut Table, prefix: &str, rows: Vec<(String, Row)>) {
-    for (name, Row { drift, cosine }) in rows {
+    for (name, Row { drift, at_threshold, cosine }) in rows {
         let figures = [drift.auroc, drift.average_precision, drift.tpr_at_fpr01, drift.tpr_at_fpr05];
         let mut cells = vec![format!("{prefix}{name}"), drift.aligned.to_string(), drift.drifted.to_string()];
         cells.extend(figures.iter().map(|f| format!("{f:.3}")));
         cells.push(drift.ece.map(|e| format!("{e:.3}")).unwrap_or_default());
+        cells.push(format!("{:.3}", at_threshold.fpr));
+        cells.push(format!("{:.3}", at_threshold.tpr));
         cells.push(format!("{:.3}", cosine.auroc));
         cells.push(format!("{:.3}", cosine.tpr_at_fpr05));
         table.row(cells);
