@@ -11,6 +11,7 @@
 //! 6. [`Policy::decide`]: a verdict.
 
 pub mod action;
+pub mod attack;
 pub mod calibration;
 pub mod entity;
 pub mod features;
