@@ -36,8 +36,11 @@ pub enum Command {
     #[command(after_help = "Example:\n  rhumb embed --input texts.jsonl --output vectors.jsonl")]
     Embed(EmbedArgs),
     /// Measures the score on labelled JSON lines: AUROC, average precision, TPR at 1 % and 5 % FPR, and the expected
-    /// calibration error (ECE) with both labels weighing the same.
-    #[command(after_help = "Example:\n  rhumb eval --input drift-dev.jsonl.gz --family agentdojo")]
+    /// calibration error (ECE) with both labels weighing the same. Plain cosine and a prior over tool names stand beside
+    /// the drift as controls; chains count with the highest drift of their writes.
+    #[command(
+        after_help = "Examples:\n  rhumb eval --input drift-dev.jsonl.gz --family agentdojo\n  rhumb eval --input drift-dev.jsonl.gz --attacks\n  rhumb eval --input drift-dev.jsonl.gz --attack note-intent --json"
+    )]
     Eval(EvalArgs),
     /// Fits the head of the score on labelled JSON lines and writes a calibration.
     #[command(
@@ -155,6 +158,18 @@ pub struct EvalArgs {
     /// Only families whose name begins so. May be given more than once.
     #[arg(long, value_name = "PREFIX")]
     pub family: Vec<String>,
+    /// Resamples of the requests for the 95 % intervals; 0: no intervals.
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    pub bootstrap: u16,
+    /// Also measures every attack that hides drift, on the drifted writes. Takes half an hour for a thousand.
+    #[arg(long, group = "attacked")]
+    pub attacks: bool,
+    /// Also measures this attack alone. May be given more than once.
+    #[arg(long, value_name = "NAME", group = "attacked")]
+    pub attack: Vec<String>,
+    /// Attacks drifted actions of every effect, so that --features holds them all; the figures stay those of writes.
+    #[arg(long, requires_all = ["attacked", "features"])]
+    pub attack_all: bool,
     /// Prints the figures as JSON.
     #[arg(long)]
     pub json: bool,

@@ -6,6 +6,7 @@ use futures::stream::{self, StreamExt as _};
 use rhumb_drift::Effect;
 use rhumb_engine::{Admission, Answer, Engine, ScoreInput};
 use rhumb_proto::{json, v1};
+use sha2::{Digest as _, Sha256};
 
 use crate::convert;
 use crate::failure::Failure;
@@ -22,6 +23,9 @@ pub struct Labelled {
     pub family: String,
     /// Kind of line.
     pub kind: String,
+    /// Names the request, for what belongs together: the part of `requestId` before its first dot, else the digest of
+    /// the request's text.
+    pub intent: String,
 }
 
 impl Labelled {
@@ -62,8 +66,15 @@ fn parse(line: Line) -> Result<Labelled, String> {
         other => return Err(format!("label: {other:?} is neither \"aligned\" nor \"drifted\"")),
     };
     let (family, kind) = (request.family.clone(), request.kind.clone());
+    let named = request.request_id.split_once('.').map(|(intent, _)| intent.to_owned());
     let input = convert::input(request).map_err(|e| e.to_string())?;
-    Ok(Labelled { input, drifted, family, kind })
+    let intent = named.unwrap_or_else(|| digest(&input.intent.text));
+    Ok(Labelled { input, drifted, family, kind, intent })
+}
+
+/// A request's text without the text, in hexadecimal.
+pub fn digest(text: &str) -> String {
+    format!("{:x}", Sha256::digest(text.as_bytes()))
 }
 
 /// Scores every line, in order.
