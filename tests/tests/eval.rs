@@ -129,6 +129,13 @@ fn features_say_which_attack_they_are_under() {
 }
 
 #[test]
+fn flags_that_would_do_nothing_are_wrong_use() {
+    for flags in [&["--attack-all"][..], &["--attacks", "--attack", "value-hex"], &["--bootstrap", "x"]] {
+        assert_eq!(run([&["eval", "--input", "x"], flags].concat(), b"").code, 2, "{flags:?}");
+    }
+}
+
+#[test]
 fn the_table_names_the_attacks() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), &lines());
