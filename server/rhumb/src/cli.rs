@@ -161,7 +161,7 @@ pub struct EvalArgs {
     /// Resamples of the requests for the 95 % intervals; 0: no intervals.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub bootstrap: u16,
-    /// Also measures every attack that hides drift, on the drifted writes. Takes half an hour for a thousand.
+    /// Also measures every attack that hides drift, on the drifted writes: scores each about sixty times.
     #[arg(long, group = "attacked")]
     pub attacks: bool,
     /// Also measures this attack alone. May be given more than once.
