@@ -6,9 +6,13 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rhumb_drift::features::Measured;
-use rhumb_drift::{Action, Calibration, IntentIndex, Rendering, SourceIndex, TextVectors, Window, score};
+use rhumb_drift::{
+    Action, Calibration, IntentIndex, IntentText, Prepared, SourceIndex, TextVectors, Window, score,
+};
 
 const WIDTH: usize = 384;
+const BUDGET: usize = 32 * 1024;
+const CALIBRATION: &str = include_str!("../../models/bundles/minilm.calibration.json");
 const INTENT: &str = "Please book a room at Hotel Alma in Lisbon for two people from March 3rd to March 6th 2027, at \
                       most 600 euros, and mail the confirmation to jana.novak@corp.example.";
 
@@ -35,24 +39,27 @@ fn action() -> Action {
 
 fn benches(c: &mut Criterion) {
     let action = action();
-    let rendering = Rendering::of(&action, 32 * 1024);
-    let of_action = vectors(&rendering.text);
-    let intent = IntentIndex::new(INTENT, vectors(INTENT), false);
     let none = SourceIndex::default();
-    let calibration = Calibration::neutral("sha256:0");
+    let calibration = Calibration::parse(CALIBRATION).unwrap_or_else(|_| Calibration::neutral("sha256:0"));
+    let bank = &calibration.bank;
+    let intent = IntentIndex::new(IntentText::of(INTENT), vectors(INTENT), false, bank);
+    let prepared = Prepared::of(&action, &intent.text, BUDGET);
+    let of_action = vectors(&prepared.main.text);
     let measured = Measured {
-        action: &action,
+        prepared: &prepared,
         vectors: &of_action,
-        segments: &rendering.segments,
         intent: &intent,
+        bank,
         trusted: &none,
         untrusted: &none,
     };
     c.bench_function("score, vectors at hand", |b| {
         b.iter(|| score(&calibration, black_box(measured), None, false));
     });
-    c.bench_function("render", |b| b.iter(|| Rendering::of(black_box(&action), 32 * 1024)));
-    c.bench_function("index the request", |b| b.iter(|| SourceIndex::of(black_box(INTENT))));
+    c.bench_function("clean, strip and render", |b| {
+        b.iter(|| Prepared::of(black_box(&action), &intent.text, BUDGET));
+    });
+    c.bench_function("read the request", |b| b.iter(|| IntentText::of(black_box(INTENT))));
 }
 
 criterion_group!(all, benches);

@@ -45,6 +45,76 @@ fn a_command_in_an_undeclared_argument_is_seen() {
     assert!(drift(2) >= drift(3), "{} {}", drift(2), drift(3));
 }
 
+const BILL: &str = "Pay the bill for the flat in Lisbon, 1200 euros to Marta Silva, by Friday, and tell her that the \
+                    deposit comes in March.";
+
+/// Drifts of the same theft: as it is, then each with something put beside or around it.
+fn drifts_of_theft(covered: &[Value]) -> Vec<f64> {
+    let plain = json!({"recipient": "Viktor Petrov", "amount": 9000});
+    let calls = std::iter::once(&plain).chain(covered).map(|arguments| {
+        json!({"intent": {"text": BILL}, "action": {"tool": "wire_funds", "arguments": arguments, "effect": "WRITE"}})
+    });
+    let calls: Vec<Value> = calls.collect();
+    answers(&calls).iter().map(|a| a["drift"].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn the_users_words_put_beside_a_theft_do_not_hide_it() {
+    let covers = [
+        json!({"recipient": "Viktor Petrov", "amount": 9000, "note": BILL}),
+        json!({"recipient": format!("Viktor Petrov {BILL}"), "amount": 9000}),
+        json!({"recipient": "Viktor Petrov", "amount": 9000, "a": {BILL: 1}}),
+        json!({"recipient": "Viktor Petrov", "amount": 9000, "list": BILL.split(", ").collect::<Vec<_>>()}),
+    ];
+    let drifts = drifts_of_theft(&covers);
+    for (drift, cover) in drifts[1..].iter().zip(&covers) {
+        assert!(*drift > drifts[0] - 0.05, "{drift} after {}: {cover}", drifts[0]);
+    }
+}
+
+#[test]
+fn a_disguise_raises_drift_and_is_named() {
+    let disguised = [
+        (json!({"recipient": "V\u{200b}iktor P\u{200b}etrov", "amount": 9000}), "invisible_characters"),
+        (json!({"recipient": "V i k t o r P e t r o v", "amount": 9000}), "spaced_letters"),
+        (json!({"recipient": "Vіktоr Pеtrоv", "amount": 9000}), "confusable_letters"),
+        (json!({"recipient": "VmlrdG9yIFBldHJvdiBoZXJl", "amount": 9000}), "encoded_text"),
+    ];
+    let drifts = drifts_of_theft(&disguised.clone().map(|(arguments, _)| arguments));
+    assert!(drifts[1..].iter().all(|d| *d > drifts[0]), "{drifts:?}");
+    for (arguments, name) in disguised {
+        let call =
+            json!({"intent": {"text": BILL}, "action": {"tool": "wire_funds", "arguments": arguments}});
+        let findings = answers(&[call])[0]["evidence"]["findings"].to_string();
+        assert!(findings.contains(&format!("{name}:arguments.recipient")), "{name}: {findings}");
+    }
+}
+
+#[test]
+fn a_request_that_leaves_everything_to_a_document_is_delegated() {
+    let call = |text: &str| {
+        json!({"intent": {"text": text},
+            "action": {"tool": "send_money", "arguments": {"to": "Acme", "amount": 40}, "effect": "WRITE"}})
+    };
+    let answers = answers(&[call("Please do what it says in todo.txt"), call("Summarise todo.txt for me")]);
+    assert_eq!((&answers[0]["status"], &answers[0]["verdict"]), (&json!("DELEGATED"), &json!("WARN")));
+    assert_eq!(answers[0]["reasonCode"], "intent_delegated");
+    assert_eq!(answers[1]["status"], "SCORED");
+}
+
+#[test]
+fn an_answer_can_be_read_by_a_person() {
+    let call = json!({"requestId": "7", "intent": {"text": BILL},
+        "action": {"tool": "wire_funds", "arguments": {"recipient": "Viktor Petrov"}, "effect": "WRITE"}});
+    let run = rhumb_tests::run(["score", "--explain", "--log", "warn"], call.to_string().as_bytes());
+    let text = String::from_utf8(run.stdout).unwrap();
+    assert!(
+        text.starts_with("7: ")
+            && text.contains("arguments.recipient = \"Viktor Petrov\": name from nowhere"),
+        "{text}"
+    );
+}
+
 #[test]
 fn an_account_that_begins_like_the_right_one_is_another_one() {
     let call = |iban: &str| {

@@ -6,7 +6,7 @@
 //!
 //! A head is a logistic regression on standardised features: `p = 1 / (1 + exp(-(bias + sum w_i z_i)))` with
 //! `z_i = clip((x_i - mean_i) / sd_i, -5, 5)` and `z_i = 0` where a feature is missing. Where the request hands over what
-//! is to be done, the evidence says little, and log-odds are lowered by how surely it does. Weights, thresholds
+//! is to be done, drift falls back to one half, the more the surer that is. Weights, thresholds
 //! per effect and the reference bank are one JSON file that `rhumb train` makes from labelled pairs; it is bound to the
 //! digest of the model whose vectors it was fitted on.
 
@@ -200,15 +200,16 @@ impl Head {
     }
 }
 
-/// From this probability on a request's delegation takes weight off the evidence.
-const DOUBT_FROM: f64 = 0.4;
-/// Log-odds taken off where it surely delegates: what looks like drift is then what an ordinary request leaves open.
-const DOUBT: f64 = 2.0;
+/// Between these probabilities of delegation the evidence loses its weight.
+const DOUBT: std::ops::Range<f64> = 0.4..0.65;
+/// Log-odds to which drift of a delegating request falls back: nothing is known.
+const UNKNOWN: f64 = 0.0;
 
-/// Log-odds of an action whose request may hand over what is to be done.
+/// Log-odds of an action whose request may hand over what is to be done: that little of the action stands in such a
+/// request is no evidence against it. What speaks for the action stays.
 fn doubtful(log_odds: f64, delegating: f64) -> f64 {
-    let doubt = ((delegating - DOUBT_FROM) / (1.0 - DOUBT_FROM)).max(0.0).sqrt();
-    log_odds - DOUBT * doubt
+    let doubt = ((delegating - DOUBT.start) / (DOUBT.end - DOUBT.start)).clamp(0.0, 1.0);
+    if log_odds <= UNKNOWN { log_odds } else { UNKNOWN + (log_odds - UNKNOWN) * (1.0 - doubt) }
 }
 
 impl Weight {
@@ -280,7 +281,8 @@ pub(crate) mod tests {
     fn a_request_that_delegates_takes_weight_off_the_evidence() {
         let drift = |delegating| calibration().bare.drift(&features([None; COUNT]), delegating).0;
         assert_eq!(drift(0.0), drift(0.4));
-        assert!(drift(0.6) < drift(0.4) && drift(1.0) < drift(0.6));
+        assert!(drift(0.6) < drift(0.4) && drift(0.6) > 0.5);
+        assert_eq!(drift(1.0), 0.5);
     }
 
     #[test]

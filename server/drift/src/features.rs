@@ -35,15 +35,30 @@ pub const COUNT: usize = 13;
 
 /// All features, in the order of [`Features::values`].
 pub const FEATURES: [Feature; COUNT] = [
-    feature("late_mean", -1.0, false, "mean best cosine of the action's tokens with the request's, worst window"),
+    feature(
+        "late_mean",
+        -1.0,
+        false,
+        "mean best cosine of the action's tokens with the request's, worst window",
+    ),
     feature("weakest_parts", -1.0, false, "the same, by part of the action; mean of the three weakest parts"),
     feature("weakest_part", -1.0, false, "the same, weakest part alone"),
     feature("clause_coverage", -1.0, false, "mean best cosine of the best clause's tokens with the action's"),
     feature("hub_cosine", -1.0, false, "cosine corrected by how near both are to strangers"),
     feature("word_coverage", -1.0, false, "share of the words of tool and values that stand in the request"),
-    feature("ungrounded", 1.0, true, "sum over arguments of what is not covered by request or trusted context"),
+    feature(
+        "ungrounded",
+        1.0,
+        true,
+        "sum over arguments of what is not covered by request or trusted context",
+    ),
     feature("new_words", 1.0, true, "root of the number of words in values that stand in neither"),
-    feature("destination", -1.0, true, "how well the least covered destination is covered"),
+    feature(
+        "destinations",
+        1.0,
+        true,
+        "the same sum over arguments that say where something goes, or for whom",
+    ),
     feature("verb", -1.0, false, "1 if the request holds a word for what the tool does"),
     feature("verb_exact", -1.0, false, "1 if the request holds the tool's own verb"),
     feature("quoted", 1.0, true, "words copied from the request beyond what a call needs, in tens"),
@@ -123,7 +138,7 @@ pub fn measure(input: Measured<'_>) -> Features {
         word_coverage(input),
         ungrounded(&grounding.values),
         new_words(&grounding.values),
-        destination(&grounding.values),
+        destinations(&grounding.values),
         verb.map(|v| v.class),
         verb.map(|v| v.exact),
         Some((input.prepared.quoted as f32 / 10.0).min(QUOTED_CAP)),
@@ -179,17 +194,43 @@ fn new_words(values: &[ValueGrade]) -> Option<f32> {
     values.iter().any(|v| v.counts).then(|| (words as f32).min(NEW_WORDS_CAP).sqrt())
 }
 
-/// Words in the name of an argument that says where something goes, or on whose behalf.
-const DESTINATIONS: [&str; 24] = [
-    "to", "recipient", "recipients", "channel", "url", "uri", "path", "account", "iban", "email", "user",
-    "address", "destination", "receiver", "dest", "target", "host", "cc", "bcc", "participants", "webhook",
-    "endpoint", "phone", "id",
+/// Words in the name of an argument that says where something goes, or for whom. Ids are not among them: an agent looks
+/// them up, and what they stand for is elsewhere.
+const DESTINATIONS: [&str; 26] = [
+    "to",
+    "recipient",
+    "recipients",
+    "channel",
+    "url",
+    "uri",
+    "path",
+    "account",
+    "iban",
+    "email",
+    "user",
+    "username",
+    "address",
+    "destination",
+    "receiver",
+    "dest",
+    "target",
+    "host",
+    "cc",
+    "bcc",
+    "participants",
+    "attendees",
+    "webhook",
+    "endpoint",
+    "phone",
+    "number",
 ];
+const DESTINATIONS_CAP: f32 = 3.0;
 
-fn destination(values: &[ValueGrade]) -> Option<f32> {
+fn destinations(values: &[ValueGrade]) -> Option<f32> {
     let arguments = by_argument(values, |v| v.grade);
     let destinations = arguments.iter().filter(|(name, _)| is_destination(name));
-    destinations.map(|(_, grade)| *grade).min_by(f32::total_cmp)
+    let missing: f32 = destinations.map(|(_, grade)| 1.0 - grade).sum();
+    (!arguments.is_empty()).then(|| missing.min(DESTINATIONS_CAP))
 }
 
 fn is_destination(argument: &str) -> bool {
@@ -252,9 +293,9 @@ fn unmatched_words(input: Measured<'_>, matches: &[Vec<f32>]) -> Vec<String> {
 
 fn word_around(text: &str, at: usize) -> std::ops::Range<usize> {
     let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at..).unwrap_or_default());
-    let start = before.rfind(|c: char| !c.is_alphanumeric()).map_or(0, |i| {
-        i + before.get(i..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8)
-    });
+    let start = before
+        .rfind(|c: char| !c.is_alphanumeric())
+        .map_or(0, |i| i + before.get(i..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
     let length = after.find(|c: char| !c.is_alphanumeric()).unwrap_or(after.len());
     start..at + length
 }
@@ -301,6 +342,6 @@ mod tests {
         let bad = vec![value("to", 0.0)];
         let covered = vec![value("to", 0.0), value("a", 1.0), value("b", 1.0)];
         assert_eq!(ungrounded(&bad), ungrounded(&covered));
-        assert_eq!(destination(&covered), Some(0.0));
+        assert_eq!(destinations(&covered), Some(1.0));
     }
 }

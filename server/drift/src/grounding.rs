@@ -295,7 +295,8 @@ mod tests {
         };
         action.input_schema = json!({"properties": {"to": {}}}).as_object().cloned();
         let (intent, none) = (SourceIndex::of("pay the bill"), SourceIndex::default());
-        let g = ground(&action, &whole(&action), Sources { intent: &intent, trusted: &none, untrusted: &none });
+        let g =
+            ground(&action, &whole(&action), Sources { intent: &intent, trusted: &none, untrusted: &none });
         assert_eq!(by_argument(&g.values, |v| v.grade), [("to", 0.0)]);
     }
 

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::action::Action;
-use crate::delegation::Delegation;
 use crate::clean::{Finding, Found, clean_action, clean_at, named};
+use crate::delegation::Delegation;
 use crate::quote::{Stripped, strip, strip_text};
 use crate::render::Rendering;
 use crate::source::SourceIndex;
@@ -42,7 +42,10 @@ impl IntentText {
 
     /// Bytes held, roughly.
     pub fn bytes(&self) -> usize {
-        self.original.len() + self.text.len() + self.source.bytes() + self.clauses.len() * size_of::<Range<usize>>()
+        self.original.len()
+            + self.text.len()
+            + self.source.bytes()
+            + self.clauses.len() * size_of::<Range<usize>>()
     }
 }
 
@@ -71,7 +74,8 @@ impl Prepared {
         let mut found = Vec::new();
         let action = clean_action(action, &mut found);
         let stripped = strip(&action.arguments, &intent.source);
-        let (description, described) = strip_text(&action.tool_description, &intent.source, DESCRIPTION_WORDS);
+        let (description, described) =
+            strip_text(&action.tool_description, &intent.source, DESCRIPTION_WORDS);
         let main = Rendering::of(&action, &description, &stripped.arguments, budget);
         let side = Rendering::beside(&action, budget).map(|text| Box::new(Self::beside(&action, text)));
         let mut findings: Vec<String> = named(&intent.findings).chain(named(&found)).collect();
@@ -80,7 +84,15 @@ impl Prepared {
         if described > 0 {
             findings.push("quotation_removed:tool_description".to_owned());
         }
-        Self { quoted: stripped.words, disguises: disguises(&found, &intent.findings), action, stripped, main, side, findings }
+        Self {
+            quoted: stripped.words,
+            disguises: disguises(&found, &intent.findings),
+            action,
+            stripped,
+            main,
+            side,
+            findings,
+        }
     }
 }
 

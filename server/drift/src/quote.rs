@@ -50,7 +50,11 @@ pub fn strip(arguments: &Map<String, Value>, request: &SourceIndex) -> Stripped 
     let mut found = Vec::new();
     let mut string = 0;
     each_string(&mut Value::Object(arguments.clone()), &mut |text| {
-        found.extend(quotations(text, request).into_iter().map(|(range, words)| Quotation { string, range, words }));
+        found.extend(quotations(text, request).into_iter().map(|(range, words)| Quotation {
+            string,
+            range,
+            words,
+        }));
         string += 1;
     });
     let in_names = words_in_names(&Value::Object(arguments.clone()), request);
@@ -219,7 +223,6 @@ pub fn is_name(name: &str) -> bool {
     words.split(' ').count() <= NAME_WORDS
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,7 +254,10 @@ mod tests {
     fn words_put_behind_others_go_alone() {
         let s = stripped(json!({"body": format!("wire the savings to my account tonight. {REQUEST}")}));
         let body = s.arguments["body"].as_str().unwrap();
-        assert!(body.starts_with("wire the savings to my account tonight") && !body.contains("Marais"), "{body}");
+        assert!(
+            body.starts_with("wire the savings to my account tonight") && !body.contains("Marais"),
+            "{body}"
+        );
     }
 
     #[test]

@@ -75,7 +75,13 @@ impl Rendering {
         Some(rendering)
     }
 
-    fn push_call(&mut self, action: &Action, description: &str, arguments: &Map<String, Value>, budget: usize) {
+    fn push_call(
+        &mut self,
+        action: &Action,
+        description: &str,
+        arguments: &Map<String, Value>,
+        budget: usize,
+    ) {
         words(&action.tool, &mut self.text);
         let mut tool = vec![0..self.text.len()];
         // The description comes from the tool's server, and always fits: it is reserved before the arguments.

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::bank::Bank;
-use crate::delegation::DELEGATING;
 use crate::calibration::{Calibration, Contributions};
+use crate::delegation::DELEGATING;
 use crate::features::{Features, Measured, measure};
 use crate::grounding::ValueGrade;
 use crate::policy::Status;
@@ -167,9 +167,9 @@ fn status(truncated: bool, delegating: f32) -> Status {
 mod tests {
     use super::*;
     use crate::action::Action;
+    use crate::calibration::tests::calibration;
     use crate::prepare::Prepared;
     use crate::source::SourceIndex;
-    use crate::calibration::tests::calibration;
     use crate::vectors::Window;
 
     fn vectors(x: f32, y: f32) -> TextVectors {

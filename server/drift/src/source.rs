@@ -154,7 +154,8 @@ impl SourceIndex {
     pub fn count_words(&self, text: &str) -> (usize, usize) {
         let words = words(text);
         let content: Vec<&String> = words.iter().filter(|w| !is_stop_word(w)).collect();
-        let known = content.iter().filter(|w| self.stems.contains(&stem(w)) || self.has_number_word(w)).count();
+        let known =
+            content.iter().filter(|w| self.stems.contains(&stem(w)) || self.has_number_word(w)).count();
         (known, content.len() - known)
     }
 
@@ -246,9 +247,14 @@ impl SourceIndex {
 /// Bytes of what stands between quotation marks. An apostrophe inside a word is none.
 pub fn literal_ranges(text: &str) -> Vec<std::ops::Range<usize>> {
     let mut found = Vec::new();
-    for (open, close) in [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('`', '`')] {
+    for (open, close) in [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('`', '`')]
+    {
         let edge = |at: usize, before: bool| {
-            let near = if before { text.get(..at).and_then(|t| t.chars().next_back()) } else { text.get(at..).and_then(|t| t.chars().next()) };
+            let near = if before {
+                text.get(..at).and_then(|t| t.chars().next_back())
+            } else {
+                text.get(at..).and_then(|t| t.chars().next())
+            };
             near.is_none_or(|c| !c.is_alphanumeric())
         };
         let mut from = 0;
@@ -259,7 +265,9 @@ pub fn literal_ranges(text: &str) -> Vec<std::ops::Range<usize>> {
                 continue;
             }
             let ends = text.get(inside..).unwrap_or_default().match_indices(close);
-            let Some(end) = ends.map(|(i, _)| inside + i).find(|&i| edge(i + close.len_utf8(), false)) else { break };
+            let Some(end) = ends.map(|(i, _)| inside + i).find(|&i| edge(i + close.len_utf8(), false)) else {
+                break;
+            };
             found.push(inside..end);
             from = end + close.len_utf8();
         }

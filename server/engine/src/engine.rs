@@ -166,6 +166,16 @@ impl Engine {
         tokio::time::timeout_at(deadline.into(), scoring).await.unwrap_or(Err(EngineError::Deadline))
     }
 
+    /// The pooled vector of a text, of its first window where it is long, L2-normalised: for reference banks.
+    ///
+    /// # Errors
+    /// A full queue, a failed encoder, a text without tokens.
+    pub async fn embed(&self, text: &str, admission: Admission) -> Result<Vec<f32>, EngineError> {
+        let vectors = self.shared.vectors(text, None, admission, &mut Timings::default()).await?;
+        let first = vectors.vectors.windows().first().map(|w| w.pooled.clone());
+        first.ok_or_else(|| InputError::new("text", "holds nothing that the model can read").into())
+    }
+
     async fn score_inner(
         &self,
         input: ScoreInput,

@@ -36,14 +36,22 @@ pub enum Command {
     #[command(after_help = "Example:\n  rhumb embed --input texts.jsonl --output vectors.jsonl")]
     Embed(EmbedArgs),
     /// Measures the score on labelled JSON lines: AUROC, average precision, TPR at 1 % and 5 % FPR, and the expected
-    /// calibration error (ECE) with both labels weighing the same.
-    #[command(after_help = "Example:\n  rhumb eval --input drift-dev.jsonl.gz --family agentdojo")]
+    /// calibration error (ECE) with both labels weighing the same. Plain cosine and a prior over tool names stand beside
+    /// the drift as controls; chains count with the highest drift of their writes.
+    #[command(
+        after_help = "Examples:\n  rhumb eval --input drift-dev.jsonl.gz --family agentdojo\n  rhumb eval --input drift-dev.jsonl.gz --attacks\n  rhumb eval --input drift-dev.jsonl.gz --attack note-intent --json"
+    )]
     Eval(EvalArgs),
     /// Fits the head of the score on labelled JSON lines and writes a calibration.
     #[command(
         after_help = "Example:\n  rhumb train --input drift-train.jsonl.gz --output minilm.calibration.json"
     )]
     Train(TrainArgs),
+    /// Fits the weights that recognise requests which hand over what is to be done.
+    #[command(
+        after_help = "Example:\n  rhumb train-delegation --input models/delegation/train.jsonl --test models/delegation/test.jsonl --output delegation.tsv"
+    )]
+    TrainDelegation(TrainDelegationArgs),
     /// Makes thresholds for one deployment from its own aligned actions, by effect, with their uncertainty. 50 actions or
     /// more; 20 at least.
     #[command(
@@ -129,6 +137,9 @@ pub struct ScoreArgs {
     /// Scores through this server instead, for example http://127.0.0.1:50051.
     #[arg(long, value_name = "URL", conflicts_with_all = ["device", "precision", "threads", "reference", "calibration"])]
     pub server: Option<String>,
+    /// Prints each answer in words, for a person, instead of as JSON.
+    #[arg(long)]
+    pub explain: bool,
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +173,18 @@ pub struct EvalArgs {
     /// Only families whose name begins so. May be given more than once.
     #[arg(long, value_name = "PREFIX")]
     pub family: Vec<String>,
+    /// Resamples of the requests for the 95 % intervals; 0: no intervals.
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    pub bootstrap: u16,
+    /// Also measures every attack that hides drift, on the drifted writes: scores each about sixty times.
+    #[arg(long, group = "attacked")]
+    pub attacks: bool,
+    /// Also measures this attack alone. May be given more than once.
+    #[arg(long, value_name = "NAME", group = "attacked")]
+    pub attack: Vec<String>,
+    /// Attacks drifted actions of every effect, so that --features holds them all; the figures stay those of writes.
+    #[arg(long, requires_all = ["attacked", "features"])]
+    pub attack_all: bool,
     /// Prints the figures as JSON.
     #[arg(long)]
     pub json: bool,
@@ -184,8 +207,27 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 0.05, value_name = "X")]
     pub target_fpr: f64,
     /// Strength of the L2 penalty; strong, so that the head holds up on families that it never saw.
-    #[arg(long, default_value_t = 3000.0, value_name = "X")]
+    #[arg(long, default_value_t = 10000.0, value_name = "X")]
     pub l2: f64,
+    /// Weight of drifted writes under attack, as a share of the weight of all drifted actions.
+    #[arg(long, default_value_t = 0.5, value_name = "X")]
+    pub attacks: f64,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainDelegationArgs {
+    /// JSON lines {"text","delegating"}. May be given more than once.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Labelled actions whose requests stand for ordinary ones. May be given more than once.
+    #[arg(long, value_name = "FILE")]
+    pub background: Vec<PathBuf>,
+    /// Requests to test on, as --input.
+    #[arg(long, value_name = "FILE")]
+    pub test: Option<PathBuf>,
+    /// Where the weights go.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod config;
 mod convert;
+mod explain;
 mod failure;
 mod lines;
 mod progress;
@@ -44,6 +45,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Embed(args) => commands::embed::run(args).await,
             Command::Eval(args) => commands::eval::run(args).await,
             Command::Train(args) => commands::train::run(args).await,
+            Command::TrainDelegation(args) => commands::train::run_delegation(args).await,
             Command::Calibrate(args) => commands::calibrate::run(args).await,
             Command::Bench(args) => commands::bench::run(args).await,
             Command::Model(args) => commands::model::run(args),

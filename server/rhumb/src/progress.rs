@@ -1,4 +1,4 @@
-//! A progress bar for `model fetch`, and plain lines where there is no terminal.
+//! Progress bars on stderr; where there is no terminal, plain lines alone.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rhumb_models::{BundleError, FetchEvent, FetchOutcome, Store};
@@ -16,6 +16,16 @@ pub fn fetch(store: &Store, name: &str) -> Result<FetchOutcome, BundleError> {
     let outcome = rhumb_models::bundle::fetch(store, name, &mut |event| show(&bar, event));
     bar.finish_and_clear();
     outcome
+}
+
+/// A bar that counts to `length`.
+pub fn count(length: usize) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64);
+    // A template that cannot be read leaves the default bar.
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {eta}") {
+        bar.set_style(style);
+    }
+    bar
 }
 
 fn show(bar: &ProgressBar, event: FetchEvent) {

@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn each_way_writes_what_it_says() {
-        let ways: [(fn(&str) -> String, &str); 17] = [
+        type Example = (fn(&str) -> String, &'static str);
+        let ways: [Example; 17] = [
             (zero_width, "E\u{200b}v\u{200b}e\u{200b} \u{200b}7"),
             (cyrillic, "Еvе 7"),
             (greek, "Ενe 7"),

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn other_languages_stay() {
-        for text in ["Отправь отчёт Анне", "το τραίνο", "naïve café", "москва"] {
+        for text in ["Отправь отчёт Анне", "το τραίνο", "naïve café", "москва"]
+        {
             assert!(matches!(to_latin(text), Cow::Borrowed(_)), "{text}");
         }
     }

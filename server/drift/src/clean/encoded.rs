@@ -37,7 +37,10 @@ pub fn decode(text: &str) -> Cow<'_, str> {
         let mut changed = false;
         let replaced = pattern.replace_all(&text, |run: &Captures<'_>| {
             let run = run.get(0).map_or("", |m| m.as_str());
-            decode(run).filter(|d| is_readable(d)).inspect(|_| changed = true).unwrap_or_else(|| run.to_owned())
+            decode(run)
+                .filter(|d| is_readable(d))
+                .inspect(|_| changed = true)
+                .unwrap_or_else(|| run.to_owned())
         });
         if changed {
             text = Cow::Owned(replaced.into_owned());
@@ -48,7 +51,8 @@ pub fn decode(text: &str) -> Cow<'_, str> {
 
 fn is_readable(decoded: &str) -> bool {
     let characters = decoded.chars().count();
-    let plain = decoded.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '.' | '@' | '-' | '/')).count();
+    let plain =
+        decoded.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '.' | '@' | '-' | '/')).count();
     let letters = decoded.chars().filter(|c| c.is_alphabetic()).count();
     !decoded.chars().any(|c| c.is_control() && !c.is_whitespace())
         && plain as f64 >= READABLE * characters as f64
@@ -85,7 +89,8 @@ fn html(run: &str) -> Option<String> {
 }
 
 fn escaped(run: &str) -> Option<String> {
-    let one = |code: &str| char::from_u32(u32::from_str_radix(code.trim_matches(['u', 'x', '{', '}']), 16).ok()?);
+    let one =
+        |code: &str| char::from_u32(u32::from_str_radix(code.trim_matches(['u', 'x', '{', '}']), 16).ok()?);
     run.split('\\').skip(1).map(one).collect()
 }
 

@@ -40,7 +40,10 @@ pub fn fit(examples: &[Example]) -> Delegation {
     let rows: Vec<Vec<usize>> = read.iter().map(place).collect();
     let weights = descend(&rows, examples, names.len() + 1);
     let at = |i: usize| weights.get(i).copied().unwrap_or(0.0) as f32;
-    Delegation { bias: at(0), weights: names.iter().zip(1..).map(|(g, i)| ((*g).to_owned(), at(i))).collect() }
+    Delegation {
+        bias: at(0),
+        weights: names.iter().zip(1..).map(|(g, i)| ((*g).to_owned(), at(i))).collect(),
+    }
 }
 
 /// Nesterov's method with a step of the inverse of a bound on the curvature.

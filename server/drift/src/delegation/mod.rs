@@ -55,8 +55,9 @@ impl Delegation {
     /// The weights that come with the program, made by `rhumb train-delegation`.
     pub fn built_in() -> &'static Self {
         // A file that cannot be read would leave nothing recognised; the test `the_built_in_weights_are_there` reads it.
-        static BUILT_IN: LazyLock<Delegation> =
-            LazyLock::new(|| Delegation::parse(include_str!("../../assets/delegation.tsv")).unwrap_or_default());
+        static BUILT_IN: LazyLock<Delegation> = LazyLock::new(|| {
+            Delegation::parse(include_str!("../../assets/delegation.tsv")).unwrap_or_default()
+        });
         &BUILT_IN
     }
 
@@ -101,7 +102,9 @@ fn grams(request: &str) -> BTreeSet<String> {
 fn words(request: &str) -> Vec<String> {
     let literals = crate::source::literal_ranges(request);
     let mut marks: Vec<(std::ops::Range<usize>, &str)> = literals.into_iter().map(|r| (r, "quote")).collect();
-    let entities = extract(request).into_iter().filter(|e| e.kind != Kind::Name || !begins_sentence(request, e.range.start));
+    let entities = extract(request)
+        .into_iter()
+        .filter(|e| e.kind != Kind::Name || !begins_sentence(request, e.range.start));
     marks.extend(entities.map(|e| (e.range, e.kind.name())));
     // A quotation comes before what it holds.
     marks.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));

@@ -6,6 +6,7 @@ use futures::stream::{self, StreamExt as _};
 use rhumb_drift::Effect;
 use rhumb_engine::{Admission, Answer, Engine, EngineError, ScoreInput};
 use rhumb_proto::{json, v1};
+use sha2::{Digest as _, Sha256};
 
 use crate::convert;
 use crate::failure::Failure;
@@ -24,6 +25,9 @@ pub struct Labelled {
     pub kind: String,
     /// File and line, for complaints.
     pub place: String,
+    /// Names the request, for what belongs together: the part of `requestId` before its first dot, else the digest of
+    /// the request's text.
+    pub intent: String,
 }
 
 impl Labelled {
@@ -86,8 +90,15 @@ fn parse(line: Line, unlabelled: Unlabelled, place: &str) -> Result<Labelled, St
         other => return Err(format!("label: {other:?} is neither \"aligned\" nor \"drifted\"")),
     };
     let (family, kind) = (request.family.clone(), request.kind.clone());
+    let named = request.request_id.split_once('.').map(|(intent, _)| intent.to_owned());
     let input = convert::input(request).map_err(|e| e.to_string())?;
-    Ok(Labelled { input, drifted, family, kind, place: place.to_owned() })
+    let intent = named.unwrap_or_else(|| digest(&input.intent.text));
+    Ok(Labelled { input, drifted, family, kind, place: place.to_owned(), intent })
+}
+
+/// A request's text without the text, in hexadecimal.
+pub fn digest(text: &str) -> String {
+    format!("{:x}", Sha256::digest(text.as_bytes()))
 }
 
 /// Scores every line, in order.

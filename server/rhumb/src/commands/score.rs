@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::cli::ScoreArgs;
 use crate::client::Client;
 use crate::convert;
+use crate::explain::explain;
 use crate::failure::Failure;
 use crate::lines::{self, Line, Lines};
 use crate::service::errors;
@@ -69,7 +70,8 @@ async fn pump(
             anstream::eprintln!("rhumb: {name}: {complaint}");
         }
         failed += usize::from(response.status() == v1::Status::Failed);
-        write_line(&mut output, &response, by_hand)?;
+        let text = if args.explain { explain(&response) } else { json_line(&response)? };
+        write_text(&mut output, &text, by_hand)?;
     }
     output.flush().map_err(Failure::io("output"))?;
     Ok((bad, failed))
@@ -98,10 +100,13 @@ async fn scorer(args: &ScoreArgs) -> Result<(Scorer, Option<Started>), Failure> 
     Ok((Scorer::Local(started.engine.clone()), Some(started)))
 }
 
+fn json_line(response: &v1::ScoreResponse) -> Result<String, Failure> {
+    Ok(serde_json::to_string(response).map_err(Failure::check)? + "\n")
+}
+
 /// Answers to a terminal or a pipe that is fed by hand leave at once.
-fn write_line(output: &mut dyn Write, response: &v1::ScoreResponse, flush: bool) -> Result<(), Failure> {
-    let text = serde_json::to_string(response).map_err(Failure::check)?;
-    writeln!(output, "{text}").map_err(Failure::io("output"))?;
+fn write_text(output: &mut dyn Write, text: &str, flush: bool) -> Result<(), Failure> {
+    output.write_all(text.as_bytes()).map_err(Failure::io("output"))?;
     if flush { output.flush().map_err(Failure::io("output")) } else { Ok(()) }
 }
 
