@@ -229,7 +229,7 @@ mod tests {
     use serde_json::json;
 
     fn whole(action: &Action) -> Stripped {
-        Stripped { arguments: action.arguments.clone(), quoted: Vec::new() }
+        Stripped { arguments: action.arguments.clone(), ..Stripped::default() }
     }
 
     fn grounded(

@@ -63,7 +63,7 @@ pub fn strip(arguments: &Map<String, Value>, request: &SourceIndex) -> Stripped 
         return Stripped { arguments: arguments.clone(), ..Stripped::default() };
     }
     // Stable: of equal ones the first goes first; strings are in the order of their names, not of the caller's JSON.
-    found.sort_by(|a, b| b.words.cmp(&a.words));
+    found.sort_by_key(|q| std::cmp::Reverse(q.words));
     let mut out = Vec::new();
     let mut taken = in_names;
     for quotation in found {
@@ -119,7 +119,7 @@ fn remove(arguments: &Map<String, Value>, mut out: Vec<Quotation>) -> Stripped {
                 touched = true;
             }
             string += 1;
-            !(touched && !text.chars().any(char::is_alphanumeric))
+            !touched || text.chars().any(char::is_alphanumeric)
         });
         if touched {
             stripped.quoted.push(name.clone());
@@ -197,11 +197,8 @@ fn each_string(value: &mut Value, visit: &mut impl FnMut(&mut String)) {
 /// Visits every string in the order of names; one for which `visit` says no becomes null.
 fn each_string_or_null(value: &mut Value, visit: &mut impl FnMut(&mut String) -> bool) {
     match value {
-        Value::String(text) => {
-            if !visit(text) {
-                *value = Value::Null;
-            }
-        }
+        Value::String(text) if visit(text) => {}
+        Value::String(_) => *value = Value::Null,
         Value::Array(items) => items.iter_mut().for_each(|v| each_string_or_null(v, visit)),
         Value::Object(map) => {
             let mut names: Vec<String> = map.keys().cloned().collect();

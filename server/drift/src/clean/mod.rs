@@ -58,6 +58,9 @@ pub struct Cleaned<'a> {
     pub found: Vec<Found>,
 }
 
+/// A change of a text; borrowed where there is none.
+type Step = fn(&str) -> Cow<'_, str>;
+
 /// Cleans one text; borrows where nothing changes.
 pub fn clean(text: &str) -> Cleaned<'_> {
     let folded = fold::fold(text);
@@ -69,7 +72,7 @@ pub fn clean(text: &str) -> Cleaned<'_> {
         found.push(Found::Compatibility);
     }
     let mut text = folded.text;
-    let steps: [(Found, fn(&str) -> Cow<'_, str>); 3] = [
+    let steps: [(Found, Step); 3] = [
         (Found::Confusable, confusable::to_latin),
         (Found::Spaced, spaced::join),
         (Found::Encoded, encoded::decode),
