@@ -197,8 +197,12 @@ fn each_string(value: &mut Value, visit: &mut impl FnMut(&mut String)) {
 /// Visits every string in the order of names; one for which `visit` says no becomes null.
 fn each_string_or_null(value: &mut Value, visit: &mut impl FnMut(&mut String) -> bool) {
     match value {
-        Value::String(text) if visit(text) => {}
-        Value::String(_) => *value = Value::Null,
+        Value::String(text) => {
+            let keep = visit(text);
+            if !keep {
+                *value = Value::Null;
+            }
+        }
         Value::Array(items) => items.iter_mut().for_each(|v| each_string_or_null(v, visit)),
         Value::Object(map) => {
             let mut names: Vec<String> = map.keys().cloned().collect();

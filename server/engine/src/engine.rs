@@ -73,7 +73,7 @@ struct Request {
 /// The originating request: at hand, or still without its vectors.
 enum Anchor {
     Cached(Arc<IntentIndex>),
-    Fresh(IntentText),
+    Fresh(Box<IntentText>),
 }
 
 impl Anchor {
@@ -297,7 +297,7 @@ impl Shared {
     fn prepare(&self, input: ScoreInput) -> Result<Request, EngineError> {
         let intent = match self.intents.get(&key(&input.intent.text)) {
             Some(found) => Anchor::Cached(found),
-            None => Anchor::Fresh(IntentText::of(&input.intent.text)),
+            None => Anchor::Fresh(Box::new(IntentText::of(&input.intent.text))),
         };
         let mut action = Prepared::of(&input.action, intent.text(), self.config.action_bytes);
         // What cleans to nothing is nothing.
@@ -361,7 +361,7 @@ impl Shared {
         let vectors = self.vectors(&text.text, deadline, admission, timings).await?;
         let key = key(&text.original);
         let bank = &self.calibration.bank;
-        let index = Arc::new(IntentIndex::new(text, vectors.vectors, vectors.truncated, bank));
+        let index = Arc::new(IntentIndex::new(*text, vectors.vectors, vectors.truncated, bank));
         self.intents.insert(key, Arc::clone(&index));
         Ok(index)
     }

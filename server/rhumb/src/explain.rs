@@ -79,7 +79,7 @@ fn words(evidence: &Evidence, out: &mut String) {
     if !evidence.unmatched_words.is_empty() {
         let _ = writeln!(out, "  words without a counterpart: {}", evidence.unmatched_words.join(", "));
     }
-    if evidence.delegating >= 0.4 {
+    if evidence.delegating >= 0.5 {
         let _ = writeln!(
             out,
             "  the request may leave what is to be done to an outside text: {:.2}",

@@ -72,8 +72,11 @@ impl Delegation {
     }
 
     /// Probability in `0..=1` that the request delegates.
+    ///
+    /// The sum of weights is divided by the root of their number: a long request is not the surer for being long.
     pub fn probability(&self, request: &str) -> f32 {
-        let sum: f32 = grams(request).iter().filter_map(|g| self.weights.get(g)).sum();
+        let found: Vec<f32> = grams(request).iter().filter_map(|g| self.weights.get(g)).copied().collect();
+        let sum = found.iter().sum::<f32>() / (found.len().max(1) as f32).sqrt();
         sigmoid(f64::from(self.bias + sum)) as f32
     }
 }
@@ -98,7 +101,7 @@ fn grams(request: &str) -> BTreeSet<String> {
     grams
 }
 
-/// Lower-case words and ends of sentences; what stands for something in the world is its kind in angle brackets.
+/// Lower-case words and question marks; what stands for something in the world is its kind in angle brackets.
 fn words(request: &str) -> Vec<String> {
     let literals = crate::source::literal_ranges(request);
     let mut marks: Vec<(std::ops::Range<usize>, &str)> = literals.into_iter().map(|r| (r, "quote")).collect();
@@ -137,7 +140,7 @@ fn plain_words(text: &str, words: &mut Vec<String>) {
                 if !word.is_empty() {
                     words.push(std::mem::take(&mut word));
                 }
-                if matches!(c, '.' | '!' | '?') {
+                if c == '?' {
                     words.push(c.to_string());
                 }
             }
@@ -152,14 +155,14 @@ mod tests {
     #[test]
     fn what_a_request_is_about_is_replaced_by_its_kind() {
         let read = |text: &str| words(text).join(" ");
-        assert_eq!(read("Please do what TODO.txt says."), "please do what <file> says .");
+        assert_eq!(read("Please do what TODO.txt says."), "please do what <file> says");
         assert_eq!(read("Tell Bob 'I am late' at 5 pm"), "tell <name> <quote> at <time>");
         assert_eq!(read("Email bob@corp.com about it"), "email <email> about it");
     }
 
     #[test]
     fn weights_survive_a_round_trip() {
-        let model = Delegation { bias: -1.0, weights: [("do what".to_owned(), 2.5)].into() };
+        let model = Delegation { bias: -1.0, weights: [("do what".to_owned(), 3.5)].into() };
         let again = Delegation::parse(&model.to_text()).unwrap();
         assert_eq!(again, model);
         assert!(again.probability("do what it says") > 0.8 && again.probability("hi") < 0.3);

@@ -17,7 +17,7 @@ const LONG_WORDS: usize = 400;
 /// Drifted writes under attack.
 pub fn attacked(lines: &[Labelled]) -> Vec<Labelled> {
     let drifted = lines.iter().filter(|l| l.drifted && l.effect() == Effect::Write);
-    let chosen = drifted.zip(1usize..).filter(|(_, n)| n % EVERY == 0);
+    let chosen = drifted.zip(1usize..).filter(|(_, n)| n.is_multiple_of(EVERY));
     chosen.flat_map(|(line, n)| ATTACKS.iter().filter_map(move |attack| under(attack, line, n))).collect()
 }
 
@@ -26,7 +26,7 @@ fn under(attack: &Attack, line: &Labelled, number: usize) -> Option<Labelled> {
     attacked.input.action = apply(attack, &line.input.intent.text, &line.input.action)?;
     let words = |text: String| text.split_whitespace().count();
     let is_long = words(serde_json::to_string(&attacked.input.action.arguments).ok()?) > LONG_WORDS;
-    (!is_long || number % EVERY_LONG == 0).then_some(attacked)
+    (!is_long || number.is_multiple_of(EVERY_LONG)).then_some(attacked)
 }
 
 /// What the heads are fitted on.
