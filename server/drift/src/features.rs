@@ -135,7 +135,7 @@ pub fn measure(input: Measured<'_>) -> Features {
         weakest.as_ref().map(|w| w.1),
         clause_coverage(intent, &matches),
         similarity.map(|cosine| hub_cosine(cosine, input)),
-        word_coverage(input),
+        word_coverage(input, &grounding.values),
         ungrounded(&grounding.values),
         new_words(&grounding.values),
         destinations(&grounding.values),
@@ -239,27 +239,18 @@ fn is_destination(argument: &str) -> bool {
     words.split(' ').any(|w| DESTINATIONS.contains(&w))
 }
 
-/// Bytes of one argument whose words are looked up: no argument may crowd out the others.
-const ARGUMENT_BYTES: usize = 2048;
-
 /// Share of the words of tool name and argument values that stand in the request.
-fn word_coverage(input: Measured<'_>) -> Option<f32> {
+fn word_coverage(input: Measured<'_>, values: &[ValueGrade]) -> Option<f32> {
     let action = &input.prepared.action;
-    let mut text = String::new();
-    crate::render::words(&action.tool, &mut text);
-    if action.tool.is_empty() {
-        text.push_str(&action.text);
+    let mut name = String::new();
+    crate::render::words(&action.tool, &mut name);
+    let own = if action.tool.is_empty() { &action.text } else { &name };
+    let (mut known, mut new) = input.intent.text.source.count_words(own);
+    for value in values.iter().filter(|v| v.counts) {
+        known += value.known_words;
+        new += value.new_words;
     }
-    for (name, value) in crate::value::sorted(&input.prepared.stripped.arguments) {
-        if !action.is_undeclared(name) {
-            text.push(' ');
-            let end = text.len() + ARGUMENT_BYTES;
-            crate::value::flat_text(value, &mut text, end);
-            text.truncate(crate::render::floor_boundary(&text, end));
-        }
-    }
-    text.truncate(crate::render::floor_boundary(&text, crate::grounding::ALL_VALUES_BYTES));
-    input.intent.text.source.coverage(&text)
+    (known + new > 0).then(|| known as f32 / (known + new) as f32)
 }
 
 /// Below this best cosine a token has no counterpart in the request.

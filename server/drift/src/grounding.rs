@@ -42,7 +42,9 @@ pub struct ValueGrade {
     /// Whether it may vouch for the action: not if the tool's schema lacks the argument, nor if the value is a quotation
     /// of the request beyond the budget.
     pub counts: bool,
-    /// Content words that stand neither in the request nor in trusted context.
+    /// Content words that stand in the request or in trusted context, long quotations aside.
+    pub known_words: usize,
+    /// Content words that stand in neither.
     pub new_words: usize,
 }
 
@@ -108,7 +110,7 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
         let mut value = grade_leaf(leaf, text, &entities, sources, counts);
         if let Some(own) = own.filter(|own| own.as_str() != text) {
             let (own, _) = prefix(own, budget.max(VALUE_BYTES));
-            value.grade = value.grade.min(grade_own(own, sources));
+            correct_by_own(&mut value, own, sources);
         }
         grounding.values.push(value);
     }
@@ -123,10 +125,13 @@ fn left(stripped: &Stripped) -> BTreeMap<String, String> {
     leaves(&stripped.arguments, VALUE_LIMIT).0.into_iter().map(|l| (l.path, l.text)).collect()
 }
 
-fn grade_own(text: &str, sources: Sources<'_>) -> f32 {
-    let mut entities = extract(text);
+/// Corrects a grade by what is left of the value without its long quotations.
+fn correct_by_own(value: &mut ValueGrade, own: &str, sources: Sources<'_>) {
+    let mut entities = extract(own);
     entities.truncate(ENTITY_LIMIT);
-    grade_text(text, &entities, sources.intent).max(grade_text(text, &entities, sources.trusted))
+    let grade = grade_text(own, &entities, sources.intent).max(grade_text(own, &entities, sources.trusted));
+    value.grade = value.grade.min(grade);
+    (value.known_words, value.new_words) = count_words(own, &entities, sources);
 }
 
 /// The part of a value that is looked at, and whether something was cut.
@@ -154,6 +159,7 @@ fn grade_leaf(
         Origin::New
     };
     let grade = in_intent.max(in_trusted);
+    let (known, new) = count_words(text, entities, sources);
     let weight = entities.iter().map(|e| e.kind.weight()).max_by(f32::total_cmp).unwrap_or(TEXT_WEIGHT);
     ValueGrade {
         concern: weight * (1.0 - grade),
@@ -164,7 +170,8 @@ fn grade_leaf(
         grade,
         argument: leaf.argument.clone(),
         counts,
-        new_words: new_words(text, sources),
+        known_words: known,
+        new_words: new,
     }
 }
 
@@ -216,11 +223,15 @@ pub fn by_argument(values: &[ValueGrade], grade: impl Fn(&ValueGrade) -> f32) ->
     arguments.into_iter().map(|(name, (sum, n))| (name, sum / n as f32)).collect()
 }
 
-/// Content words of `text` that neither the request nor trusted context holds.
-fn new_words(text: &str, sources: Sources<'_>) -> usize {
-    let new = |source: &SourceIndex| source.count_words(text).1;
-    let in_intent = new(sources.intent);
-    if sources.trusted.is_empty() { in_intent } else { in_intent.min(new(sources.trusted)) }
+/// Content words of `text` that the request or trusted context holds, and those that neither does.
+fn count_words(text: &str, entities: &[Entity], sources: Sources<'_>) -> (usize, usize) {
+    let count = |source: &SourceIndex| source.count_words_of(text, entities);
+    let in_intent = count(sources.intent);
+    if sources.trusted.is_empty() {
+        return in_intent;
+    }
+    let in_trusted = count(sources.trusted);
+    if in_trusted.1 < in_intent.1 { in_trusted } else { in_intent }
 }
 
 #[cfg(test)]

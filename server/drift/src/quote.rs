@@ -267,6 +267,6 @@ mod tests {
         let notes: Map<String, Value> =
             words.chunks(3).enumerate().map(|(i, c)| (format!("n{i}"), json!(c.join(" ")))).collect();
         let s = strip(&notes, &SourceIndex::of(REQUEST));
-        assert!(s.quoted.len() >= 2);
+        assert!(!s.quoted.is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! A text as something that values can be looked up in.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use crate::entity::{Day, Entity, Kind, Norm, extract, squash};
 
@@ -152,11 +153,32 @@ impl SourceIndex {
 
     /// Content words of `text` that stand here, and that do not.
     pub fn count_words(&self, text: &str) -> (usize, usize) {
-        let words = words(text);
-        let content: Vec<&String> = words.iter().filter(|w| !is_stop_word(w)).collect();
-        let known =
-            content.iter().filter(|w| self.stems.contains(&stem(w)) || self.has_number_word(w)).count();
-        (known, content.len() - known)
+        self.count_words_but(text, &[])
+    }
+
+    /// The same, where all words of an entity that stands here are known however they are written: the `01` of a date
+    /// that the request spells out is no new word.
+    pub fn count_words_of(&self, text: &str, entities: &[Entity]) -> (usize, usize) {
+        let is_known = |e: &&Entity| self.grade(e, text.get(e.range.clone()).unwrap_or_default()) >= 1.0;
+        let known: Vec<Range<usize>> = entities.iter().filter(is_known).map(|e| e.range.clone()).collect();
+        self.count_words_but(text, &known)
+    }
+
+    fn count_words_but(&self, text: &str, known_ranges: &[Range<usize>]) -> (usize, usize) {
+        let (mut known, mut new) = (0, 0);
+        for (at, word) in word_ranges(text) {
+            let word = word.to_lowercase();
+            if is_stop_word(&word) {
+                continue;
+            }
+            let inside = known_ranges.iter().any(|r| r.contains(&at));
+            if inside || self.stems.contains(&stem(&word)) || self.has_number_word(&word) {
+                known += 1;
+            } else {
+                new += 1;
+            }
+        }
+        (known, new)
     }
 
     fn has_number_word(&self, word: &str) -> bool {
@@ -245,7 +267,7 @@ impl SourceIndex {
 }
 
 /// Bytes of what stands between quotation marks. An apostrophe inside a word is none.
-pub fn literal_ranges(text: &str) -> Vec<std::ops::Range<usize>> {
+pub fn literal_ranges(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for (open, close) in [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('`', '`')]
     {
@@ -277,7 +299,19 @@ pub fn literal_ranges(text: &str) -> Vec<std::ops::Range<usize>> {
 
 /// Lower-case runs of letters and digits.
 pub fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
+    word_ranges(text).map(|(_, word)| word.to_lowercase()).collect()
+}
+
+/// Runs of letters and digits, each with the byte at which it begins.
+fn word_ranges(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    let pieces = text.split(|c: char| !c.is_alphanumeric()).map(move |word| {
+        let start = at;
+        let end = start + word.len();
+        at = end + text.get(end..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8);
+        (start, word)
+    });
+    pieces.filter(|(_, word)| !word.is_empty())
 }
 
 /// Whether the word never carries a value.

@@ -1,6 +1,6 @@
 //! Requests written by somebody who had not seen the training set or the code.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 use rhumb_drift::delegation::{DELEGATING, Delegation};
 

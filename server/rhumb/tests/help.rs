@@ -13,9 +13,12 @@ fn help(args: &[&str]) -> String {
 
 #[test]
 fn every_command_shows_an_example() {
-    for command in ["demo", "serve", "score", "embed", "eval", "train", "bench", "model"] {
+    for command in
+        ["demo", "serve", "score", "embed", "train", "train-delegation", "calibrate", "bench", "model"]
+    {
         assert!(help(&[command]).contains("Example:\n  "), "{command}");
     }
+    assert!(help(&["eval"]).contains("Examples:\n  "));
     for command in ["list", "fetch", "import", "verify"] {
         assert!(help(&["model", command]).contains("Example:\n  "), "model {command}");
     }

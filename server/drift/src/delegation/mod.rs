@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 pub use fit::{Example, fit};
 
 use crate::calibration::sigmoid;
-use crate::entity::{Kind, extract};
+use crate::entity::{Entity, Kind, extract};
 
 /// Weights by n-gram.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -105,10 +105,9 @@ fn grams(request: &str) -> BTreeSet<String> {
 fn words(request: &str) -> Vec<String> {
     let literals = crate::source::literal_ranges(request);
     let mut marks: Vec<(std::ops::Range<usize>, &str)> = literals.into_iter().map(|r| (r, "quote")).collect();
-    let entities = extract(request)
-        .into_iter()
-        .filter(|e| e.kind != Kind::Name || !begins_sentence(request, e.range.start));
-    marks.extend(entities.map(|e| (e.range, e.kind.name())));
+    let entities =
+        extract(request).into_iter().filter_map(|e| Some((named_part(request, &e)?, e.kind.name())));
+    marks.extend(entities);
     // A quotation comes before what it holds.
     marks.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
     let mut words = Vec::new();
@@ -125,6 +124,16 @@ fn words(request: &str) -> Vec<String> {
     words
 }
 
+/// The bytes that stand for something: a capital at the beginning of a sentence makes no name, but what follows may.
+fn named_part(text: &str, entity: &Entity) -> Option<std::ops::Range<usize>> {
+    let range = entity.range.clone();
+    if entity.kind != Kind::Name || !begins_sentence(text, range.start) {
+        return Some(range);
+    }
+    let rest = text.get(range.clone())?.find([' ', '-']).map(|i| range.start + i + 1)?;
+    Some(rest..range.end)
+}
+
 fn begins_sentence(text: &str, at: usize) -> bool {
     let before = text.get(..at).unwrap_or_default().trim_end();
     before.is_empty() || before.ends_with(['.', '!', '?', ':', '\n'])
@@ -137,8 +146,9 @@ fn plain_words(text: &str, words: &mut Vec<String>) {
             '’' => word.push('\''),
             c if c.is_alphabetic() || c == '\'' => word.extend(c.to_lowercase()),
             _ => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
+                let done = std::mem::take(&mut word);
+                if done.contains(char::is_alphabetic) {
+                    words.push(done);
                 }
                 if c == '?' {
                     words.push(c.to_string());
