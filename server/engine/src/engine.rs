@@ -76,6 +76,12 @@ enum Anchor {
     Fresh(Box<IntentText>),
 }
 
+impl Default for Anchor {
+    fn default() -> Self {
+        Self::Fresh(Box::default())
+    }
+}
+
 impl Anchor {
     fn text(&self) -> &IntentText {
         match self {
@@ -171,8 +177,9 @@ impl Engine {
     /// # Errors
     /// A full queue, a failed encoder, a text without tokens.
     pub async fn embed(&self, text: &str, admission: Admission) -> Result<Vec<f32>, EngineError> {
-        let vectors = self.shared.vectors(text, None, admission, &mut Timings::default()).await?;
-        let first = vectors.vectors.windows().first().map(|w| w.pooled.clone());
+        let texts = vec![text.to_owned()];
+        let vectors = self.shared.vectors(texts, None, admission, &mut Timings::default()).await?;
+        let first = vectors.first().and_then(|v| v.vectors.windows().first()).map(|w| w.pooled.clone());
         first.ok_or_else(|| InputError::new("text", "holds nothing that the model can read").into())
     }
 
@@ -198,25 +205,15 @@ impl Engine {
         if !is_anchor(&request.intent.text().text) {
             return Ok(shared.without_anchor(&request.action.action, request.action.findings, started));
         }
-        let mut other = Timings::default();
-        let (intent, main) = tokio::try_join!(
-            shared.intent(request.intent, deadline, admission, &mut timings),
-            shared.action(&request.action.main.text, deadline, admission, &mut other),
-        )?;
-        timings.add(other);
+        let (intent, main, side) =
+            shared.all_vectors(&mut request, deadline, admission, &mut timings).await?;
         if !has_tokens(&intent.vectors) {
             return Ok(shared.without_anchor(&request.action.action, request.action.findings, started));
         }
         if !has_tokens(&main.vectors) {
             return Err(InputError::new("action", "holds nothing that the model can read").into());
         }
-        let side = match request.action.side.take() {
-            Some(side) => {
-                let vectors = shared.action(&side.main.text, deadline, admission, &mut timings).await?;
-                Some((side, vectors))
-            }
-            None => None,
-        };
+        let side = request.action.side.take().zip(side);
         let compared = Compared { action: request.action, main, side, intent, context: request.context };
         let pairs = compared.intent.vectors.token_count() * compared.main.vectors.token_count();
         if !big && pairs <= INLINE_TOKEN_PAIRS {
@@ -344,21 +341,57 @@ impl Shared {
         }
     }
 
-    async fn intent(
+    /// Vectors of the request, the action and what stands beside it. What is not at hand goes to the encoder as one job:
+    /// it is admitted as a whole, and computed in one batch.
+    async fn all_vectors(
         self: &Arc<Self>,
-        anchor: Anchor,
+        request: &mut Request,
         deadline: Option<Instant>,
         admission: Admission,
         timings: &mut Timings,
-    ) -> Result<Arc<IntentIndex>, EngineError> {
-        let text = match anchor {
-            Anchor::Cached(found) => {
-                timings.intent_cached = true;
-                return Ok(found);
-            }
-            Anchor::Fresh(text) => text,
+    ) -> Result<(Arc<IntentIndex>, Arc<Vectors>, Option<Arc<Vectors>>), EngineError> {
+        let fresh = match &request.intent {
+            Anchor::Cached(_) => None,
+            Anchor::Fresh(text) => Some(text.text.clone()),
         };
-        let vectors = self.vectors(&text.text, deadline, admission, timings).await?;
+        let action_texts: Vec<&str> = std::iter::once(&request.action.main)
+            .chain(request.action.side.iter().map(|side| &side.main))
+            .map(|rendering| rendering.text.as_str())
+            .collect();
+        let cached: Vec<_> = action_texts.iter().map(|text| self.actions.get(&key(text))).collect();
+        let missing = action_texts.iter().zip(&cached).filter(|(_, found)| found.is_none());
+        let wanted: Vec<String> =
+            fresh.clone().into_iter().chain(missing.map(|(t, _)| (*t).to_owned())).collect();
+        timings.intent_cached = fresh.is_none();
+        timings.action_cached = cached.iter().any(Option::is_some);
+        let mut made = self.vectors(wanted, deadline, admission, timings).await?.into_iter();
+        let of_intent = if fresh.is_some() { made.next() } else { None };
+        let mut actions = Vec::with_capacity(cached.len());
+        for (text, found) in action_texts.iter().zip(cached) {
+            let vectors = match found {
+                Some(found) => found,
+                None => self.keep_action(text, made.next().ok_or(EngineError::Stopped)?),
+            };
+            actions.push(vectors);
+        }
+        let mut actions = actions.into_iter();
+        let main = actions.next().ok_or(EngineError::Stopped)?;
+        let intent = self.index(std::mem::take(&mut request.intent), of_intent)?;
+        Ok((intent, main, actions.next()))
+    }
+
+    fn keep_action(&self, text: &str, vectors: Vectors) -> Arc<Vectors> {
+        let vectors = Arc::new(vectors);
+        self.actions.insert(key(text), Arc::clone(&vectors));
+        vectors
+    }
+
+    fn index(&self, anchor: Anchor, vectors: Option<Vectors>) -> Result<Arc<IntentIndex>, EngineError> {
+        let (text, vectors) = match (anchor, vectors) {
+            (Anchor::Cached(found), _) => return Ok(found),
+            (Anchor::Fresh(text), Some(vectors)) => (text, vectors),
+            (Anchor::Fresh(_), None) => return Err(EngineError::Stopped),
+        };
         let key = key(&text.original);
         let bank = &self.calibration.bank;
         let index = Arc::new(IntentIndex::new(*text, vectors.vectors, vectors.truncated, bank));
@@ -366,40 +399,35 @@ impl Shared {
         Ok(index)
     }
 
-    async fn action(
-        self: &Arc<Self>,
-        text: &str,
-        deadline: Option<Instant>,
-        admission: Admission,
-        timings: &mut Timings,
-    ) -> Result<Arc<Vectors>, EngineError> {
-        let key = key(text);
-        if let Some(found) = self.actions.get(&key) {
-            timings.action_cached = true;
-            return Ok(found);
-        }
-        let vectors = Arc::new(self.vectors(text, deadline, admission, timings).await?);
-        self.actions.insert(key, Arc::clone(&vectors));
-        Ok(vectors)
-    }
-
+    /// Vectors of all `texts`, in their order, from one job.
     async fn vectors(
         self: &Arc<Self>,
-        text: &str,
+        texts: Vec<String>,
         deadline: Option<Instant>,
         admission: Admission,
         timings: &mut Timings,
-    ) -> Result<Vectors, EngineError> {
-        let (windows, cut) = self.tokenize(text.to_owned(), self.rule()).await?;
-        // A tokenizer gives up on a word that is too long and makes one unknown token of it: the model never sees it.
-        let unread = windows.iter().any(|w| w.offsets.iter().any(|o| o.len() > WORD_BYTES));
-        let truncated = cut || unread;
-        let (windows, encoded) = self.encode(windows, deadline, admission).await?;
+    ) -> Result<Vec<Vectors>, EngineError> {
+        let mut read = Vec::with_capacity(texts.len());
+        for text in texts {
+            read.push(self.tokenize(text, self.rule()).await?);
+        }
+        if read.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = read.iter().flat_map(|(windows, _)| windows.iter().map(|w| w.ids.clone())).collect();
+        let encoded = self.encode(ids, deadline, admission).await?;
         timings.queue += encoded.queue;
         timings.encode += encoded.encode;
+        let mut encodings = encoded.encodings.into_iter();
         let width = self.info.width;
-        let windows = windows.into_iter().zip(encoded.encodings).map(|(w, e)| window(w, e, width)).collect();
-        Ok(Vectors { vectors: TextVectors::new(width, windows), truncated })
+        let of_text = |(windows, cut): (Vec<TokenWindow>, bool)| {
+            // A tokenizer gives up on a word that is too long and makes one unknown token of it: the model never sees it.
+            let unread = windows.iter().any(|w| w.offsets.iter().any(|o| o.len() > WORD_BYTES));
+            let windows =
+                windows.into_iter().zip(encodings.by_ref()).map(|(w, e)| window(w, e, width)).collect();
+            Vectors { vectors: TextVectors::new(width, windows), truncated: cut || unread }
+        };
+        Ok(read.into_iter().map(of_text).collect())
     }
 
     async fn tokenize(
@@ -421,17 +449,16 @@ impl Shared {
 
     async fn encode(
         &self,
-        windows: Vec<TokenWindow>,
+        windows: Vec<Vec<u32>>,
         deadline: Option<Instant>,
         admission: Admission,
-    ) -> Result<(Vec<TokenWindow>, Encoded), EngineError> {
+    ) -> Result<Encoded, EngineError> {
         let (reply, answer) = oneshot::channel();
-        let ids = windows.iter().map(|w| w.ids.clone()).collect();
         let _place = match admission {
             Admission::Wait => Some(self.patient.acquire().await.map_err(|_| EngineError::Stopped)?),
             Admission::Refuse => None,
         };
-        let job = Job { windows: ids, deadline, queued: Instant::now(), reply };
+        let job = Job { windows, deadline, queued: Instant::now(), reply };
         match admission {
             Admission::Refuse => self.jobs.try_send(job).map_err(|e| match e {
                 mpsc::error::TrySendError::Full(_) => EngineError::Overloaded,
@@ -439,8 +466,7 @@ impl Shared {
             })?,
             Admission::Wait => self.jobs.send(job).await.map_err(|_| EngineError::Stopped)?,
         }
-        let encoded = answer.await.unwrap_or(Err(EngineError::Stopped))?;
-        Ok((windows, encoded))
+        answer.await.unwrap_or(Err(EngineError::Stopped))
     }
 
     fn source(&self, text: &str) -> Arc<SourceIndex> {

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::EngineError;
 
-/// One text, as windows of token ids.
+/// The texts of one request, as windows of token ids.
 #[derive(Debug)]
 pub struct Job {
     /// Token ids of each window, special tokens included.

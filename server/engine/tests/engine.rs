@@ -165,7 +165,7 @@ async fn long_text_is_seen_in_windows_and_a_cut_is_told_and_never_allowed() {
     let with = |words: usize| {
         let mut input = pair("pay bob", "pay");
         input.action.arguments =
-            serde_json::json!({"to": "bob ".repeat(words)}).as_object().cloned().unwrap();
+            serde_json::json!({"to": "eve ".repeat(words)}).as_object().cloned().unwrap();
         input
     };
     let whole = score(&engine, with(6)).await.unwrap();
@@ -235,8 +235,7 @@ async fn what_nobody_waits_for_is_not_computed() {
     assert!(tokio::time::timeout(Duration::from_millis(30), gone).await.is_err(), "the caller goes away");
     control.open.take();
     assert!(busy.await.unwrap().is_ok());
-    // Request and action of both.
-    wait_until(|| engine.counters().dropped.load(Ordering::Relaxed) == 4).await;
+    wait_until(|| engine.counters().dropped.load(Ordering::Relaxed) == 2).await;
 }
 
 #[tokio::test]
@@ -268,7 +267,8 @@ async fn waiting_texts_share_a_batch_within_the_token_budget() {
         assert!(task.await.unwrap().is_ok());
     }
     let batches = control.batches.lock().unwrap().clone();
-    assert!(batches.len() < 10 && batches.iter().all(|n| *n <= 3), "{batches:?}");
+    // Every request is a job of two texts.
+    assert!(batches.len() < 5 && batches.iter().all(|n| *n <= 4), "{batches:?}");
 }
 
 #[tokio::test]
