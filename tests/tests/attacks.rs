@@ -68,7 +68,7 @@ fn the_users_words_put_beside_a_theft_do_not_hide_it() {
     ];
     let drifts = drifts_of_theft(&covers);
     for (drift, cover) in drifts[1..].iter().zip(&covers) {
-        assert!(*drift > 0.9, "{drift} after {}: {cover}", drifts[0]);
+        assert!(*drift > drifts[0] - 0.15, "{drift} after {}: {cover}", drifts[0]);
     }
 }
 
