@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+use crate::grounding::ALL_VALUES_BYTES;
+use crate::render::floor_boundary;
 use crate::source::{SourceIndex, is_stop_word, stem};
 
 /// Words of the request that the arguments of one call may hold, all together, and still be compared.
@@ -45,7 +47,7 @@ struct Quotation {
     words: usize,
 }
 
-/// Takes the longest quotations of the request out of `arguments` until at most [`BUDGET`] words are left.
+/// Takes the longest quotations of the request out of `arguments` until at most twelve words are left.
 pub fn strip(arguments: &Map<String, Value>, request: &SourceIndex) -> Stripped {
     let mut found = Vec::new();
     let mut string = 0;
@@ -84,9 +86,21 @@ pub fn strip_text(text: &str, request: &SourceIndex, budget: usize) -> (String, 
     if words <= budget {
         return (text.to_owned(), 0);
     }
-    let mut left = text.to_owned();
-    found.iter().rev().for_each(|(range, _)| left.replace_range(range.clone(), " "));
-    (left, words)
+    let ranges: Vec<Range<usize>> = found.into_iter().map(|(range, _)| range).collect();
+    (without(text, &ranges), words)
+}
+
+/// The text with a space in place of each of the ranges, which are in order.
+fn without(text: &str, ranges: &[Range<usize>]) -> String {
+    let mut left = String::with_capacity(text.len());
+    let mut from = 0;
+    for range in ranges {
+        left.push_str(text.get(from..range.start).unwrap_or_default());
+        left.push(' ');
+        from = range.end;
+    }
+    left.push_str(text.get(from..).unwrap_or_default());
+    left
 }
 
 /// Words of the request that hide in names too long to be names; such names are not rendered.
@@ -105,20 +119,24 @@ fn words_in_names(value: &Value, request: &SourceIndex) -> usize {
 }
 
 fn remove(arguments: &Map<String, Value>, mut out: Vec<Quotation>) -> Stripped {
-    // From the back, so that ranges stay right.
-    out.sort_by_key(|q| (q.string, std::cmp::Reverse(q.range.start)));
+    // In the order in which strings are visited, and of the text in each.
+    out.sort_by_key(|q| (q.string, q.range.start));
+    let mut out = out.into_iter().peekable();
     let mut stripped = Stripped::default();
     let mut string = 0;
     for (name, value) in crate::value::sorted(arguments) {
         let mut value = value.clone();
         let mut touched = false;
         each_string_or_null(&mut value, &mut |text| {
-            for quotation in out.iter().filter(|q| q.string == string) {
-                text.replace_range(quotation.range.clone(), " ");
-                touched = true;
-            }
+            let own: Vec<Range<usize>> =
+                std::iter::from_fn(|| out.next_if(|q| q.string == string)).map(|q| q.range).collect();
             string += 1;
-            !touched || text.chars().any(char::is_alphanumeric)
+            if own.is_empty() {
+                return true;
+            }
+            touched = true;
+            *text = without(text, &own);
+            text.chars().any(char::is_alphanumeric)
         });
         if touched {
             stripped.quoted.push(name.clone());
@@ -134,6 +152,7 @@ fn quotations(text: &str, request: &SourceIndex) -> Vec<(Range<usize>, usize)> {
     if request.has_literal(text) {
         return Vec::new();
     }
+    let text = text.get(..floor_boundary(text, ALL_VALUES_BYTES)).unwrap_or(text);
     let words = words_of(text, request);
     let mut quoted = vec![false; words.len()];
     for start in 0..words.len().saturating_sub(WINDOW).saturating_add(1) {
@@ -258,6 +277,16 @@ mod tests {
             body.starts_with("wire the savings to my account tonight") && !body.contains("Marais"),
             "{body}"
         );
+    }
+
+    #[test]
+    fn a_hundred_thousand_quotations_take_no_time() {
+        let words = "Paris room reviews zzz ".repeat(20_000);
+        let many: Vec<Value> = (0..100_000).map(|_| json!("Paris")).collect();
+        let begun = std::time::Instant::now();
+        let s = stripped(json!({"text": words, "many": many}));
+        assert_eq!(s.quoted, ["many", "text"]);
+        assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
     }
 
     #[test]

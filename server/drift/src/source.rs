@@ -32,6 +32,9 @@ const LEAST_SQUASHED: usize = 6;
 const TRIGRAM_SOURCE_BYTES: usize = 4096;
 const TRIGRAM_VALUE_BYTES: usize = 64;
 
+/// Quotations of a request that are kept: every string of an action is looked up in each.
+const MOST_LITERALS: usize = 32;
+
 /// Small words that never carry a value.
 const STOP_WORDS: [&str; 44] = [
     "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "for", "from", "has", "have", "i", "if",
@@ -89,7 +92,12 @@ impl SourceIndex {
             squashed: squash(text),
             stems: words.iter().map(|w| stem(w)).collect(),
             entities: extract(text),
-            literals: literal_ranges(text).into_iter().filter_map(|r| text.get(r)).map(padded).collect(),
+            literals: literal_ranges(text)
+                .into_iter()
+                .take(MOST_LITERALS)
+                .filter_map(|r| text.get(r))
+                .map(padded)
+                .collect(),
             relative_date: words.iter().any(|w| RELATIVE_DATES.contains(&w.as_str())),
             ..Self::default()
         };

@@ -4,22 +4,20 @@
 //! a Russian or Greek text stays what it is.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Pairs of a letter and the Latin one that it looks like.
 const ALIKE: &str = "аaвbсcеeһhіiјjкkӏlмmоoрpԛqѕsтtυuѵvԝwхxуyАAВBСCЕEНHІIЈJКKМMОOРPЅSТTХXУYԐE\
                      αaβbεeηnιiκkνvοoρpτtχxγyΑAΒBΕEΖZΗHΙIΚKΜMΝNΟOΡPΤTΥYΧXϲcϳjօoսuհhոnցgɡgıiɑaʟlᴏo";
 
+static LATIN: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
+    let letters: Vec<char> = ALIKE.chars().collect();
+    letters.as_chunks::<2>().0.iter().map(|[from, to]| (*from, *to)).collect()
+});
+
 fn latin(c: char) -> Option<char> {
-    if c.is_ascii() {
-        return None;
-    }
-    let mut pairs = ALIKE.chars();
-    while let (Some(from), Some(to)) = (pairs.next(), pairs.next()) {
-        if from == c {
-            return Some(to);
-        }
-    }
-    None
+    if c.is_ascii() { None } else { LATIN.get(&c).copied() }
 }
 
 /// Maps disguised words; borrows where there is none.
@@ -63,6 +61,12 @@ mod tests {
     fn words_that_mix_alphabets_are_mapped() {
         assert_eq!(to_latin("pay раypal.com"), "pay paypal.com");
         assert_eq!(to_latin("send to аnna"), "send to anna");
+    }
+
+    #[test]
+    fn every_pair_leads_to_latin() {
+        assert_eq!(ALIKE.chars().count() % 2, 0);
+        assert!(LATIN.iter().all(|(from, to)| !from.is_ascii() && to.is_ascii_alphabetic()), "{LATIN:?}");
     }
 
     #[test]

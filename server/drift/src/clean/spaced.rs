@@ -12,9 +12,9 @@ pub fn join(text: &str) -> Cow<'_, str> {
     let mut copied = 0;
     let mut at = 0;
     while at < characters.len() {
-        let end = run_end(&characters, at);
         let is_start = at == 0 || characters.get(at - 1).is_some_and(|(_, c)| !c.is_alphanumeric());
-        if !is_start || (end - at).div_ceil(2) < LEAST_RUN {
+        let end = if is_start { run_end(&characters, at) } else { at };
+        if (end - at).div_ceil(2) < LEAST_RUN {
             at += 1;
             continue;
         }

@@ -23,7 +23,7 @@ const L2: f64 = 1.0 / 30.0;
 /// Steps; the largest change of a weight in the last one is below a thousandth.
 const STEPS: usize = 2000;
 
-/// Fits the weights of every n-gram that stands in at least [`FEWEST`] of the examples with a weight of 1 or more.
+/// Fits the weights of every n-gram that stands in at least three of the examples with a weight of 1 or more.
 pub fn fit(examples: &[Example]) -> Delegation {
     let read: Vec<Vec<String>> = examples.iter().map(|e| grams(&e.text).into_iter().collect()).collect();
     let mut seen: HashMap<&str, usize> = HashMap::new();
