@@ -192,7 +192,13 @@ impl Head {
             log_odds += added;
             contributions.push((feature.name, f64::from(value), added));
         }
-        let doubtful = doubtful(log_odds, f64::from(delegating));
+        // A disguise and copied words are evidence whatever the request says.
+        let by_itself: f64 = contributions
+            .iter()
+            .filter(|(name, ..)| BY_ITSELF.contains(name))
+            .map(|(.., c)| c.max(0.0))
+            .sum();
+        let doubtful = by_itself + doubtful(log_odds - by_itself, f64::from(delegating));
         if doubtful != log_odds {
             contributions.push(("delegating", f64::from(delegating), doubtful - log_odds));
         }
@@ -200,6 +206,8 @@ impl Head {
     }
 }
 
+/// Features of the action alone.
+const BY_ITSELF: [&str; 2] = ["disguises", "quoted"];
 /// Between these probabilities of delegation the evidence loses its weight.
 const DOUBT: std::ops::Range<f64> = 0.5..0.65;
 /// Log-odds to which the drift of a delegating request falls back: about what an ordinary request leaves open. Chosen on
@@ -263,7 +271,7 @@ pub(crate) mod tests {
         let c = calibration();
         let mut features = features([None; COUNT]);
         assert_eq!(c.head(&features).bias, 1.0);
-        features.grounding.values.push(crate::ValueGrade::default());
+        features.grounding.values.push(crate::ValueGrade { declared: true, ..Default::default() });
         assert_eq!(c.head(&features).bias, 0.0);
     }
 
@@ -285,6 +293,9 @@ pub(crate) mod tests {
         assert_eq!(drift(0.0), drift(0.5));
         assert!(drift(0.6) < drift(0.5) && drift(0.6) > drift(1.0));
         assert_eq!(drift(1.0), sigmoid(UNKNOWN));
+        let mut disguised = [None; COUNT];
+        disguised[12] = Some(1.0);
+        assert!(head.drift(&features(disguised), 1.0).0 > drift(1.0), "a disguise still counts");
         let aligned = Head { bias: -4.0, ..calibration().bare };
         assert!(aligned.drift(&features([None; COUNT]), 1.0).0 < 0.1, "what speaks for the action stays");
     }

@@ -5,7 +5,7 @@
 //! improved by adding words to an action: they count what is missing, or look at the weakest parts.
 
 use crate::bank::Bank;
-use crate::grounding::{Grounding, Sources, ValueGrade, by_argument, ground};
+use crate::grounding::{Grounding, Sources, ValueGrade, by_argument, ground, worst_by_argument};
 use crate::prepare::Prepared;
 use crate::render::Segment;
 use crate::score::IntentIndex;
@@ -83,7 +83,7 @@ pub struct Features {
 impl Features {
     /// Whether the action has values of its own to look up.
     pub fn has_arguments(&self) -> bool {
-        !self.grounding.values.is_empty()
+        self.grounding.values.iter().any(|v| v.declared)
     }
 
     /// The same action as if it had no arguments: for fitting the head of those that have none.
@@ -227,7 +227,7 @@ const DESTINATIONS: [&str; 26] = [
 const DESTINATIONS_CAP: f32 = 3.0;
 
 fn destinations(values: &[ValueGrade]) -> Option<f32> {
-    let arguments = by_argument(values, |v| v.grade);
+    let arguments = worst_by_argument(values);
     let destinations = arguments.iter().filter(|(name, _)| is_destination(name));
     let missing: f32 = destinations.map(|(_, grade)| 1.0 - grade).sum();
     (!arguments.is_empty()).then(|| missing.min(DESTINATIONS_CAP))

@@ -39,6 +39,8 @@ pub struct ValueGrade {
     pub concern: f32,
     /// Name of the top-level argument that it belongs to.
     pub argument: String,
+    /// Whether the tool's schema, if there is one, has the argument.
+    pub declared: bool,
     /// Whether it may vouch for the action: not if the tool's schema lacks the argument, nor if the value is a quotation
     /// of the request beyond the budget.
     pub counts: bool,
@@ -97,6 +99,7 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
     let (leaves, left_out) = leaves(&action.arguments, VALUE_LIMIT);
     let mut grounding = Grounding { left_out, ..Grounding::default() };
     let mut budget = ALL_VALUES_BYTES;
+    let mut own_budget = ALL_VALUES_BYTES;
     for leaf in &leaves {
         let (text, cut) = prefix(&leaf.text, budget);
         budget -= text.len();
@@ -106,10 +109,13 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
         entities.truncate(ENTITY_LIMIT);
         let own = if stripped.quoted.contains(&leaf.argument) { left.get(leaf.path.as_str()) } else { None };
         let is_quoted = own.is_none() && stripped.quoted.contains(&leaf.argument);
-        let counts = !is_quoted && !action.is_undeclared(&leaf.argument);
-        let mut value = grade_leaf(leaf, text, &entities, sources, counts);
-        if let Some(own) = own.filter(|own| own.as_str() != text) {
-            let (own, _) = prefix(own, budget.max(VALUE_BYTES));
+        let declared = !action.is_undeclared(&leaf.argument);
+        let mut value = grade_leaf(leaf, text, &entities, sources);
+        (value.declared, value.counts) = (declared, declared && !is_quoted);
+        // Where several values share a path nobody knows which is which, and none is corrected.
+        if let Some(own) = own.and_then(Option::as_ref).filter(|own| own.as_str() != text) {
+            let (own, _) = prefix(own, own_budget);
+            own_budget -= own.len();
             correct_by_own(&mut value, own, sources);
         }
         grounding.values.push(value);
@@ -117,12 +123,16 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
     grounding
 }
 
-/// What is left of each value, by path.
-fn left(stripped: &Stripped) -> BTreeMap<String, String> {
+/// What is left of each value, by path; `None` where several share one.
+fn left(stripped: &Stripped) -> BTreeMap<String, Option<String>> {
     if stripped.quoted.is_empty() {
         return BTreeMap::new();
     }
-    leaves(&stripped.arguments, VALUE_LIMIT).0.into_iter().map(|l| (l.path, l.text)).collect()
+    let mut left: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for leaf in leaves(&stripped.arguments, VALUE_LIMIT).0 {
+        left.entry(leaf.path).and_modify(|text| *text = None).or_insert(Some(leaf.text));
+    }
+    left
 }
 
 /// Corrects a grade by what is left of the value without its long quotations.
@@ -140,13 +150,7 @@ fn prefix(text: &str, budget: usize) -> (&str, bool) {
     (text.get(..end).unwrap_or(text), end < text.len())
 }
 
-fn grade_leaf(
-    leaf: &Leaf,
-    text: &str,
-    entities: &[Entity],
-    sources: Sources<'_>,
-    counts: bool,
-) -> ValueGrade {
+fn grade_leaf(leaf: &Leaf, text: &str, entities: &[Entity], sources: Sources<'_>) -> ValueGrade {
     let in_intent = grade_text(text, entities, sources.intent);
     let in_trusted = grade_text(text, entities, sources.trusted);
     let origin = if in_intent >= SEEN {
@@ -169,7 +173,8 @@ fn grade_leaf(
         origin,
         grade,
         argument: leaf.argument.clone(),
-        counts,
+        declared: true,
+        counts: true,
         known_words: known,
         new_words: new,
     }
@@ -193,7 +198,9 @@ fn grade_text(text: &str, entities: &[Entity], source: &SourceIndex) -> f32 {
         .map(|t| t.chars().filter(|c| !c.is_whitespace()).count())
         .sum();
     if !entities.is_empty() && of_entities as f32 >= ENTITY_SHARE * letters as f32 {
-        return mean_entity_grade(text, entities.iter(), source).unwrap_or(0.0);
+        // A list of addresses is as good as its worst: known ones beside a new one must not vouch for it.
+        let worst = exact.iter().map(|e| grade_of(e, text, source)).fold(1.0, f32::min);
+        return mean_entity_grade(text, entities.iter(), source).unwrap_or(0.0).min(worst);
     }
     let coverage = source.coverage(text).unwrap_or(0.0);
     let short = words(text).len() <= 3;
@@ -207,9 +214,22 @@ fn mean_entity_grade<'a>(
     entities: impl Iterator<Item = &'a Entity>,
     source: &SourceIndex,
 ) -> Option<f32> {
-    let grade = |e: &Entity| source.grade(e, text.get(e.range.clone()).unwrap_or_default());
-    let grades: Vec<f32> = entities.map(grade).collect();
+    let grades: Vec<f32> = entities.map(|e| grade_of(e, text, source)).collect();
     crate::vectors::mean(&grades)
+}
+
+fn grade_of(entity: &Entity, text: &str, source: &SourceIndex) -> f32 {
+    source.grade(entity, text.get(entity.range.clone()).unwrap_or_default())
+}
+
+/// Lowest grade of the values of each argument that counts, by name.
+pub fn worst_by_argument(values: &[ValueGrade]) -> BTreeMap<&str, f32> {
+    let mut arguments: BTreeMap<&str, f32> = BTreeMap::new();
+    for value in values.iter().filter(|v| v.counts) {
+        let worst = arguments.entry(&value.argument).or_insert(1.0);
+        *worst = worst.min(value.grade);
+    }
+    arguments
 }
 
 /// Mean grade of the values of each argument that counts, by name.
@@ -325,6 +345,20 @@ mod tests {
             let g = grounded(intent, &[], &[], json!({"value": value}));
             assert!(g.values[0].grade < SEEN && g.values[0].origin == Origin::New, "{intent} {value}: {g:?}");
         }
+    }
+
+    #[test]
+    fn known_addresses_beside_a_new_one_do_not_vouch_for_it() {
+        let list = "bob@corp.com, bob@corp.com, bob@corp.com, eve@evil.com";
+        let g = grounded("mail bob@corp.com", &[], &[], json!({"to": list}));
+        assert_eq!((g.values[0].grade, g.values[0].origin), (0.0, Origin::New));
+        let g = grounded(
+            "mail bob@corp.com",
+            &[],
+            &[],
+            json!({"to": ["bob@corp.com", "bob@corp.com", "eve@evil.com"]}),
+        );
+        assert_eq!(worst_by_argument(&g.values)["to"], 0.0);
     }
 
     #[test]

@@ -105,7 +105,9 @@ impl Prepared {
 
 /// A request that is written in the same way (by a keyboard, or in a language, that does so) makes it ordinary.
 fn disguises(action: &[Finding], intent: &[Finding]) -> usize {
-    let mut kinds: Vec<Found> = action.iter().map(|(found, _)| *found).filter(|f| f.is_disguise()).collect();
+    // The description is the server's: an example in it disguises nothing.
+    let own = action.iter().filter(|(_, place)| place != "tool_description");
+    let mut kinds: Vec<Found> = own.map(|(found, _)| *found).filter(|f| f.is_disguise()).collect();
     kinds.sort_unstable();
     kinds.dedup();
     kinds.iter().filter(|kind| intent.iter().all(|(found, _)| found != *kind)).count()

@@ -99,17 +99,19 @@ fn without(text: &str, ranges: &[Range<usize>]) -> String {
         left.push(' ');
         from = range.end;
     }
-    left.push_str(text.get(from..).unwrap_or_default());
+    // What nobody looked at is not left over.
+    let end = floor_boundary(text, ALL_VALUES_BYTES);
+    left.push_str(text.get(from..end).unwrap_or_default());
     left
 }
 
-/// Words of the request that hide in names too long to be names; such names are not rendered.
+/// Words of the request that hide in names.
 fn words_in_names(value: &Value, request: &SourceIndex) -> usize {
     match value {
         Value::Array(items) => items.iter().map(|v| words_in_names(v, request)).sum(),
         Value::Object(map) => {
             let own = |name: &String| -> usize {
-                let words = if is_name(name) { Vec::new() } else { quotations(name, request) };
+                let words = if is_plain(name) { Vec::new() } else { quotations(name, request) };
                 words.iter().map(|q| q.1).sum()
             };
             map.iter().map(|(name, value)| own(name) + words_in_names(value, request)).sum()
@@ -235,6 +237,13 @@ fn each_string_or_null(value: &mut Value, visit: &mut impl FnMut(&mut String) ->
     }
 }
 
+/// Whether this is an ordinary name; three words and more may be a piece of text.
+fn is_plain(name: &str) -> bool {
+    let mut words = String::new();
+    crate::render::words(name, &mut words);
+    words.split(' ').count() < 3
+}
+
 /// Whether this can be the name of an argument: a longer one is text that hides in a name.
 pub fn is_name(name: &str) -> bool {
     let mut words = String::new();
@@ -277,6 +286,14 @@ mod tests {
             body.starts_with("wire the savings to my account tonight") && !body.contains("Marais"),
             "{body}"
         );
+    }
+
+    #[test]
+    fn a_request_cut_into_names_is_counted() {
+        let words: Vec<&str> = REQUEST.split(' ').collect();
+        let names: Map<String, Value> = words.chunks(4).map(|c| (c.join(" "), json!(1))).collect();
+        let s = stripped(json!({"details": names}));
+        assert!(s.excess > 0, "{s:?}");
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl SourceIndex {
         };
         index.numbers = words.iter().filter_map(|w| number_word(w)).collect();
         index.collect_entities();
+        index.numbers.sort_by(f64::total_cmp);
         index
     }
 
@@ -208,7 +209,9 @@ impl SourceIndex {
     }
 
     fn has_number(&self, n: f64) -> bool {
-        n.is_finite() && self.numbers.iter().any(|m| (m - n).abs() <= 1e-12 * n.abs().max(1.0))
+        let tolerance = 1e-12 * n.abs().max(1.0);
+        let first = self.numbers.partition_point(|m| *m < n - tolerance);
+        n.is_finite() && self.numbers.get(first).is_some_and(|m| *m <= n + tolerance)
     }
 
     fn grade_day(&self, day: Day) -> f32 {

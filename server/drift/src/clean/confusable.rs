@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 /// Pairs of a letter and the Latin one that it looks like.
 const ALIKE: &str = "аaвbсcеeһhіiјjкkӏlмmоoрpԛqѕsтtυuѵvԝwхxуyАAВBСCЕEНHІIЈJКKМMОOРPЅSТTХXУYԐE\
-                     αaβbεeηnιiκkνvοoρpτtχxγyΑAΒBΕEΖZΗHΙIΚKΜMΝNΟOΡPΤTΥYΧXϲcϳjօoսuհhոnցgɡgıiɑaʟlᴏo";
+                     αaβbεeηnιiκkνvοoρpτtχxγyΑAΒBΕEΖZΗHΙIΚKΜMΝNΟOΡPΤTΥYΧXϲcϳjօoսuհhոnցgɡgɑaʟlᴏo";
 
 static LATIN: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
     let letters: Vec<char> = ALIKE.chars().collect();
@@ -50,7 +50,8 @@ fn is_disguised(word: &str, in_latin_text: bool) -> bool {
     let letters = || word.chars().filter(|c| c.is_alphabetic());
     let alike = letters().filter(|c| latin(*c).is_some()).count();
     let ascii = letters().filter(char::is_ascii).count();
-    alike > 0 && (ascii > 0 || in_latin_text) && alike + ascii == letters().count()
+    // One foreign letter alone is a symbol.
+    alike > 0 && (ascii > 0 || (in_latin_text && alike > 1)) && alike + ascii == letters().count()
 }
 
 #[cfg(test)]
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn other_languages_stay() {
-        for text in ["Отправь отчёт Анне", "το τραίνο", "naïve café", "москва"]
+        for text in ["Отправь отчёт Анне", "το τραίνο", "naïve café", "москва", "α = 0.05", "Kadıköy"]
         {
             assert!(matches!(to_latin(text), Cow::Borrowed(_)), "{text}");
         }

@@ -61,8 +61,30 @@ pub struct Cleaned<'a> {
 /// A change of a text; borrowed where there is none.
 type Step = fn(&str) -> Cow<'_, str>;
 
+/// Decoded text is cleaned in its turn, this often.
+const ROUNDS: usize = 3;
+
 /// Cleans one text; borrows where nothing changes.
 pub fn clean(text: &str) -> Cleaned<'_> {
+    let mut cleaned = clean_once(text);
+    for _ in 1..ROUNDS {
+        if !cleaned.found.contains(&Found::Encoded) {
+            break;
+        }
+        let again = clean_once(&cleaned.text);
+        if again.found.is_empty() {
+            break;
+        }
+        let mut found = cleaned.found;
+        found.extend(again.found);
+        found.sort_unstable();
+        found.dedup();
+        cleaned = Cleaned { text: Cow::Owned(again.text.into_owned()), found };
+    }
+    cleaned
+}
+
+fn clean_once(text: &str) -> Cleaned<'_> {
     let folded = fold::fold(text);
     let mut found = Vec::new();
     if folded.invisible {
@@ -102,7 +124,9 @@ pub fn clean_at(text: &str, place: &str, findings: &mut Vec<Finding>) -> String 
     let cleaned = clean(text);
     for found in cleaned.found {
         let finding = (found, place.to_owned());
-        if findings.len() < MOST_FINDINGS && !findings.contains(&finding) {
+        // The first of a kind is always noted: a flood of one kind must not hide another.
+        let is_new_kind = findings.iter().all(|(kind, _)| *kind != found);
+        if is_new_kind || (findings.len() < MOST_FINDINGS && !findings.contains(&finding)) {
             findings.push(finding);
         }
     }
@@ -196,6 +220,22 @@ mod tests {
             let cleaned = clean(text);
             assert_eq!((cleaned.text.as_ref(), cleaned.found), (expected, vec![found]));
         }
+    }
+
+    #[test]
+    fn what_is_encoded_twice_or_disguised_inside_is_read() {
+        assert_eq!(clean("WlhabFFHVjJhV3d1WTI5dA==").text, "eve@evil.com");
+        assert_eq!(clean("%D1%80%D0%B0%79pal").text, "paypal");
+    }
+
+    #[test]
+    fn a_flood_of_one_finding_does_not_hide_another() {
+        let mut findings = Vec::new();
+        for i in 0..100 {
+            clean_at("ｆ", &format!("a{i}"), &mut findings);
+        }
+        clean_at("e\u{200b}ve", "to", &mut findings);
+        assert!(findings.contains(&(Found::Invisible, "to".to_owned())));
     }
 
     proptest! {

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-/// Single characters in a row that are no accident.
-const LEAST_RUN: usize = 5;
+/// Letters in a row that are no accident, one space or line break between any two of them.
+const LEAST_SPACED: usize = 5;
+/// The same with a sign between them, as lists and formulas have it too.
+const LEAST_SIGNED: usize = 6;
 
 /// Joins runs of single characters that stand apart; two or more separators between them end a word.
 pub fn join(text: &str) -> Cow<'_, str> {
@@ -14,7 +16,7 @@ pub fn join(text: &str) -> Cow<'_, str> {
     while at < characters.len() {
         let is_start = at == 0 || characters.get(at - 1).is_some_and(|(_, c)| !c.is_alphanumeric());
         let end = if is_start { run_end(&characters, at) } else { at };
-        if (end - at).div_ceil(2) < LEAST_RUN {
+        if !is_spelled(characters.get(at..end).unwrap_or_default()) {
             at += 1;
             continue;
         }
@@ -29,6 +31,14 @@ pub fn join(text: &str) -> Cow<'_, str> {
     }
     out.push_str(text.get(copied..).unwrap_or_default());
     Cow::Owned(out)
+}
+
+/// Whether the run spells a word: more letters than digits and signs, and enough of them.
+fn is_spelled(run: &[(usize, char)]) -> bool {
+    let letters = run.iter().step_by(2).filter(|(_, c)| c.is_alphabetic()).count();
+    let is_spaced = run.get(1).is_some_and(|(_, c)| c.is_whitespace());
+    let least = if is_spaced { LEAST_SPACED } else { LEAST_SIGNED };
+    letters >= least && 4 * letters > run.len()
 }
 
 /// The end of the run of `character separator character ...` that begins at `start`, where the separator stays the same.
@@ -59,12 +69,17 @@ mod tests {
     fn spaced_letters_are_joined() {
         assert_eq!(join("to e v e @ e v i l now"), "to eve@evil now");
         assert_eq!(join("s.e.n.d.i.t"), "sendit");
-        assert_eq!(join("e\nv\ne\n@\nx"), "eve@x");
+        assert_eq!(join("e\nv\ne\n@\ne\nv"), "eve@ev");
     }
 
     #[test]
     fn ordinary_text_stays() {
         for text in ["a b c", "I am 5 m away", "1, 2, 3, 4", "x = 1", "U.S.A.", "10.0.0.1", ""] {
+            assert!(matches!(join(text), Cow::Borrowed(_)), "{text}");
+        }
+        for text in
+            ["0 9 * * 1", "5 + 3 - 2", "x + y = z", "1,2,3,4,5", "A/B/C/D/E", "a | b | c", "I ........."]
+        {
             assert!(matches!(join(text), Cow::Borrowed(_)), "{text}");
         }
     }
