@@ -239,16 +239,18 @@ fn each_string_or_null(value: &mut Value, visit: &mut impl FnMut(&mut String) ->
 
 /// Whether this is an ordinary name; three words and more may be a piece of text.
 fn is_plain(name: &str) -> bool {
+    words_of_name(name) < 3
+}
+
+fn words_of_name(name: &str) -> usize {
     let mut words = String::new();
     crate::render::words(name, &mut words);
-    words.split(' ').count() < 3
+    words.split(' ').count()
 }
 
 /// Whether this can be the name of an argument: a longer one is text that hides in a name.
 pub fn is_name(name: &str) -> bool {
-    let mut words = String::new();
-    crate::render::words(name, &mut words);
-    words.split(' ').count() <= NAME_WORDS
+    words_of_name(name) <= NAME_WORDS
 }
 
 #[cfg(test)]

@@ -15,11 +15,12 @@ pub fn join(text: &str) -> Cow<'_, str> {
     let mut at = 0;
     while at < characters.len() {
         let is_start = at == 0 || characters.get(at - 1).is_some_and(|(_, c)| !c.is_alphanumeric());
-        let end = if is_start { run_end(&characters, at) } else { at };
-        if !is_spelled(characters.get(at..end).unwrap_or_default()) {
-            at += 1;
+        let end = if is_start { run_end(&characters, at) } else { at + 1 };
+        let Some(start) = spelled_from(&characters, at, end) else {
+            at = end;
             continue;
-        }
+        };
+        at = start;
         let byte = |i: usize| characters.get(i).map_or(text.len(), |(b, _)| *b);
         out.push_str(text.get(copied..byte(at)).unwrap_or_default());
         out.extend(characters.get(at..end).unwrap_or_default().iter().step_by(2).map(|(_, c)| *c));
@@ -33,12 +34,20 @@ pub fn join(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether the run spells a word: more letters than digits and signs, and enough of them.
-fn is_spelled(run: &[(usize, char)]) -> bool {
-    let letters = run.iter().step_by(2).filter(|(_, c)| c.is_alphabetic()).count();
+/// The first place in the run from which it spells a word: enough letters, and more of them than digits and signs. One
+/// pass over the run, however long it is.
+fn spelled_from(characters: &[(usize, char)], start: usize, end: usize) -> Option<usize> {
+    let run = characters.get(start..end)?;
     let is_spaced = run.get(1).is_some_and(|(_, c)| c.is_whitespace());
     let least = if is_spaced { LEAST_SPACED } else { LEAST_SIGNED };
-    letters >= least && 4 * letters > run.len()
+    let mut letters = run.iter().step_by(2).filter(|(_, c)| c.is_alphabetic()).count();
+    for (at, (_, c)) in run.iter().enumerate().step_by(2) {
+        if letters >= least && 4 * letters > run.len() - at && !is_separator(*c) {
+            return Some(start + at);
+        }
+        letters -= usize::from(c.is_alphabetic());
+    }
+    None
 }
 
 /// The end of the run of `character separator character ...` that begins at `start`, where the separator stays the same.
@@ -70,6 +79,14 @@ mod tests {
         assert_eq!(join("to e v e @ e v i l now"), "to eve@evil now");
         assert_eq!(join("s.e.n.d.i.t"), "sendit");
         assert_eq!(join("e\nv\ne\n@\ne\nv"), "eve@ev");
+    }
+
+    #[test]
+    fn a_word_behind_single_digits_is_found_and_long_runs_take_no_time() {
+        assert_eq!(join("1 1 1 1 1 1 1 1 1 1 e v i l c o m"), "1 1 1 1111111evilcom");
+        let begun = std::time::Instant::now();
+        assert!(matches!(join(&"1 ".repeat(500_000)), Cow::Borrowed(_)));
+        assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
     }
 
     #[test]
