@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::bundle::Bundle;
-use crate::encoder::cpu::{Arithmetic, CpuEncoder};
+use crate::encoder::cpu::{Arithmetic, CpuEncoder, Kernel};
 use crate::encoder::reference::ReferenceEncoder;
 use crate::encoder::{Encoder, EncoderError};
 use crate::golden::{Agreement, Golden};
@@ -128,7 +128,7 @@ fn encoder(bundle: &Bundle, options: LoadOptions) -> Result<Box<dyn Encoder>, En
             return Err(EncoderError::Unavailable(problem.to_owned()));
         }
     };
-    Ok(Box::new(CpuEncoder::load(bundle, arithmetic, threads)?))
+    Ok(Box::new(CpuEncoder::load(bundle, arithmetic, threads, Kernel::Best)?))
 }
 
 fn self_test(

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 use rhumb_models::bundle::fetch;
-use rhumb_models::encoder::cpu::{Arithmetic, CpuEncoder};
+use rhumb_models::encoder::cpu::{Arithmetic, CpuEncoder, Kernel};
 use rhumb_models::encoder::reference::ReferenceEncoder;
 use rhumb_models::encoder::{Encoder, Encoding};
 use rhumb_models::golden::Golden;
@@ -44,7 +44,7 @@ fn f32_agrees_with_the_golden_vectors_to_1e_5() {
     let tokenizer = Tokenizer::from_bytes(&bundle.tokenizer).unwrap();
     let encoders: [Box<dyn Encoder>; 2] = [
         Box::new(ReferenceEncoder::load(&bundle, 0).unwrap()),
-        Box::new(CpuEncoder::load(&bundle, Arithmetic::F32, 0).unwrap()),
+        Box::new(CpuEncoder::load(&bundle, Arithmetic::F32, 0, Kernel::Best).unwrap()),
     ];
     for mut encoder in encoders {
         let backend = encoder.info().backend;
@@ -63,15 +63,18 @@ fn f32_agrees_with_the_golden_vectors_to_1e_5() {
 fn int8_stays_close_to_f32_on_every_text() {
     let bundle = bundle();
     let golden = golden(&bundle);
-    let found = encode_all(&mut CpuEncoder::load(&bundle, Arithmetic::Int8, 0).unwrap(), &golden);
+    let found =
+        encode_all(&mut CpuEncoder::load(&bundle, Arithmetic::Int8, 0, Kernel::Best).unwrap(), &golden);
     let cosines: Vec<f64> = found.iter().zip(&golden.pooled).map(|(f, g)| cosine(&f.pooled, g)).collect();
-    // Punctuation alone quantizes a little worse. An action always has words, and int8 is not the default.
-    let floor = |text: &str| if text.chars().any(char::is_alphanumeric) { 0.995 } else { 0.99 };
-    let low: Vec<_> = golden.texts.iter().zip(&cosines).filter(|(t, c)| **c < floor(t)).collect();
+
+    let floor = 0.995;
+    let low: Vec<_> = golden.texts.iter().zip(&cosines).filter(|(_, c)| **c < floor).collect();
     assert!(low.is_empty(), "{low:?}");
     let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
     // Over these texts, many of them odd on purpose.
-    assert!(mean >= 0.9975, "{mean}");
+    let worst = cosines.iter().copied().fold(1.0, f64::min);
+    println!("int8: mean {mean}, worst {worst}");
+    assert!(mean >= 0.998, "{mean}");
 }
 
 #[test]
@@ -80,7 +83,7 @@ fn company_and_threads_change_no_bit() {
     let golden = golden(&bundle);
     let some: Vec<&[u32]> = golden.ids.iter().step_by(5).map(Vec::as_slice).collect();
     for arithmetic in [Arithmetic::F32, Arithmetic::Int8] {
-        let load = |threads| CpuEncoder::load(&bundle, arithmetic, threads).unwrap();
+        let load = |threads| CpuEncoder::load(&bundle, arithmetic, threads, Kernel::Best).unwrap();
         let mut one = load(1);
         let alone: Vec<Encoding> = some.iter().map(|ids| one.encode(&[ids]).unwrap().remove(0)).collect();
         for threads in [1, 2, 5] {

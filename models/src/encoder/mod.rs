@@ -87,6 +87,14 @@ impl From<candle_core::Error> for EncoderError {
 }
 
 /// The threads of one encoder; 0: one for each core.
+fn thread_count(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        _ => threads,
+    }
+}
+
+/// The threads of one encoder; 0: one for each core.
 fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, EncoderError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

@@ -52,6 +52,11 @@ pub enum Command {
         after_help = "Example:\n  rhumb train-delegation --input models/delegation/train.jsonl --test models/delegation/test.jsonl --output delegation.tsv"
     )]
     TrainDelegation(TrainDelegationArgs),
+    /// Measures the activations of a model on labelled JSON lines and writes the factors that int8 is smoothed with.
+    #[command(
+        after_help = "Example:\n  rhumb train-smoothing --input drift-train.jsonl.gz --output models/smoothing/minilm.json"
+    )]
+    TrainSmoothing(TrainSmoothingArgs),
     /// Makes thresholds for one deployment from its own aligned actions, by effect, with their uncertainty. 50 actions or
     /// more; 20 at least.
     #[command(
@@ -212,6 +217,19 @@ pub struct TrainArgs {
     /// Weight of drifted writes under attack, as a share of the weight of all drifted actions.
     #[arg(long, default_value_t = 0.5, value_name = "X")]
     pub attacks: f64,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainSmoothingArgs {
+    /// Bundle to measure.
+    #[arg(long, default_value = "minilm", value_name = "NAME")]
+    pub model: String,
+    /// Labelled actions. May be given more than once.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Where the factors go.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -46,6 +46,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Eval(args) => commands::eval::run(args).await,
             Command::Train(args) => commands::train::run(args).await,
             Command::TrainDelegation(args) => commands::train::run_delegation(args).await,
+            Command::TrainSmoothing(args) => commands::train::run_smoothing(args).await,
             Command::Calibrate(args) => commands::calibrate::run(args).await,
             Command::Bench(args) => commands::bench::run(args).await,
             Command::Model(args) => commands::model::run(args),

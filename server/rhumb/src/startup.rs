@@ -103,7 +103,11 @@ pub fn load(wanted: &Wanted) -> Result<Loaded, Failure> {
         .map_err(|e| Failure::check(format!("model {}: {e}", wanted.model)))
 }
 
-fn read_bundle(name: &str) -> Result<Bundle, Failure> {
+/// Reads and verifies a bundle.
+///
+/// # Errors
+/// If it is absent or not what its manifest says.
+pub fn read_bundle(name: &str) -> Result<Bundle, Failure> {
     let fail = |e: BundleError| Failure::check(format!("model {name}: {e}"));
     Store::open(None).map_err(fail)?.load(name).map_err(fail)
 }

@@ -1,21 +1,40 @@
 //! The CPU encoder: weights packed once, texts laid end to end without padding, in f32 or int8.
 //!
 //! At the length of an action the arithmetic is small; what costs is fetching and re-packing weights. So every matrix is
-//! packed at load. The texts of a batch are laid end to end in groups of some hundred tokens, one group for each thread;
-//! a single text is spread over the threads by columns. No text sees another: products and normalisation work row by
-//! row, attention text by text, and the order of additions within a row never depends on its neighbours.
+//! packed at load, in the order in which its kernel reads it. The texts of a batch are laid end to end in groups of some
+//! hundred tokens, one group for each thread; a single text is spread over the threads by columns. No text sees another:
+//! products and normalisation work row by row, attention text by text, and the order of additions within a row never
+//! depends on its neighbours.
 
+mod activation;
 mod attention;
-mod linear;
+#[cfg(target_arch = "x86_64")]
+mod attention_avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod fallback;
 mod model;
+mod panels;
+mod plan;
+mod product;
 mod rows;
+#[cfg(target_arch = "x86_64")]
+mod rows_avx512;
+pub mod smoothing;
+mod team;
+mod weights;
 
-use std::sync::{Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use rayon::prelude::*;
 use safetensors::SafeTensors;
 
 use self::model::{Model, Scratch};
+use self::plan::Plan;
+pub use self::product::Kernel;
+use self::smoothing::Smoothing;
+use self::team::{Team, Threads};
 use super::config::BertConfig;
 use super::{Encoder, EncoderError, EncoderInfo, Encoding};
 use crate::bundle::{Bundle, Pooling};
@@ -29,16 +48,13 @@ pub enum Arithmetic {
     Int8,
 }
 
-/// Tokens of one group: large enough to reuse packed weights, small enough for activations to stay in the cache.
-const GROUP_TOKENS: usize = 256;
-
 /// BERT on packed weights.
 pub struct CpuEncoder {
     info: EncoderInfo,
     model: Model,
     pooling: Pooling,
     normalize: bool,
-    threads: rayon::ThreadPool,
+    threads: Threads,
     scratch: Mutex<Vec<Scratch>>,
 }
 
@@ -47,35 +63,42 @@ impl CpuEncoder {
     ///
     /// # Errors
     /// If the configuration is not supported or a tensor is missing or has the wrong shape.
-    pub fn load(bundle: &Bundle, arithmetic: Arithmetic, threads: usize) -> Result<Self, EncoderError> {
+    pub fn load(
+        bundle: &Bundle,
+        arithmetic: Arithmetic,
+        threads: usize,
+        kernel: Kernel,
+    ) -> Result<Self, EncoderError> {
         let config = BertConfig::parse(&bundle.config)?;
         let spec = &bundle.manifest.encoder;
         config.check_length(spec.max_length)?;
         let tensors =
             SafeTensors::deserialize(&bundle.weights).map_err(|e| EncoderError::Weights(e.to_string()))?;
-        let model = Model::load(&config, &tensors, arithmetic)?;
-        let pool = super::thread_pool(threads)?;
+        let digest = bundle.manifest.digest();
+        let smoothing = Smoothing::of_model(&digest)?;
+        let model = Model::load(&config, &tensors, arithmetic, smoothing.as_ref(), kernel)?;
+        let threads =
+            Threads::new(super::thread_count(threads)).map_err(|e| EncoderError::Compute(e.to_string()))?;
         let info = EncoderInfo {
             model: bundle.manifest.name.clone(),
-            digest: bundle.manifest.digest(),
+            digest,
             device: "cpu".into(),
             precision: match arithmetic {
                 Arithmetic::F32 => "f32".into(),
                 Arithmetic::Int8 => "int8".into(),
             },
-            backend: "packed",
+            backend: model.backend(),
             width: config.hidden_size,
             max_length: spec.max_length,
-            threads: pool.current_num_threads(),
+            threads: threads.count(),
         };
         let (pooling, normalize) = (spec.pooling, spec.normalize);
-        Ok(Self { info, model, pooling, normalize, threads: pool, scratch: Mutex::default() })
+        Ok(Self { info, model, pooling, normalize, threads, scratch: Mutex::default() })
     }
 
-    fn encode_group(&self, group: &[&[u32]]) -> Result<Vec<Encoding>, EncoderError> {
-        let mut scratch =
-            self.scratch.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let states = self.model.forward(group, &mut scratch)?;
+    fn encode_group(&self, group: &[&[u32]], team: &Team) -> Result<Vec<Encoding>, EncoderError> {
+        let mut scratch = lock(&self.scratch).pop().unwrap_or_default();
+        let states = self.model.forward(group, team, &mut scratch)?;
         let mut rest = states;
         let encodings = group.iter().map(|ids| {
             let (own, after) = rest.split_at(ids.len() * self.info.width);
@@ -83,7 +106,7 @@ impl CpuEncoder {
             Encoding { pooled: self.pool(own), tokens: own.to_vec() }
         });
         let encodings = encodings.collect();
-        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        lock(&self.scratch).push(scratch);
         Ok(encodings)
     }
 
@@ -103,6 +126,64 @@ impl CpuEncoder {
         }
         pooled
     }
+
+    /// Factors for int8, from the largest values that the inputs of every product have on these texts.
+    ///
+    /// # Errors
+    /// If the encoder does not compute in f32, or as [`Encoder::encode`].
+    pub fn measure_smoothing(bundle: &Bundle, texts: &[Vec<u32>]) -> Result<Smoothing, EncoderError> {
+        let this = Self::load(bundle, Arithmetic::F32, 1, Kernel::Best)?;
+        let mut scratch = Scratch::observing();
+        for text in texts {
+            super::check_batch(&[text], this.info.max_length, this.model.vocab_size())?;
+            this.model.forward(&[text], &Team::new(1), &mut scratch)?;
+        }
+        let config = BertConfig::parse(&bundle.config)?;
+        let tensors =
+            SafeTensors::deserialize(&bundle.weights).map_err(|e| EncoderError::Weights(e.to_string()))?;
+        let weights = model::largest_weights(&config, &tensors)?;
+        Ok(Smoothing::measured(this.info.digest, texts.len(), &scratch.observed(), &weights))
+    }
+}
+
+/// The groups of a batch, dealt out to whoever is free.
+struct Deal<'a, 'b> {
+    encoder: &'a CpuEncoder,
+    batch: &'a [&'b [u32]],
+    groups: &'a [Range<usize>],
+    next: AtomicUsize,
+    done: AtomicUsize,
+    encoded: Vec<OnceLock<Result<Vec<Encoding>, EncoderError>>>,
+}
+
+impl Deal<'_, '_> {
+    /// A leader's part: group after group.
+    fn lead(&self, team: &Team) {
+        while let Some(i) = Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < self.groups.len())
+        {
+            // Also if a group panics: those who help wait for the count.
+            let _counted = Counted(&self.done);
+            let texts =
+                self.groups.get(i).and_then(|group| self.batch.get(group.clone())).unwrap_or_default();
+            if let Some(place) = self.encoded.get(i) {
+                // Each place is written once.
+                let _ = place.set(self.encoder.encode_group(texts, team));
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.done.load(Ordering::Relaxed) >= self.groups.len()
+    }
+}
+
+/// Counts when it goes.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Encoder for CpuEncoder {
@@ -112,51 +193,34 @@ impl Encoder for CpuEncoder {
 
     fn encode(&mut self, batch: &[&[u32]]) -> Result<Vec<Encoding>, EncoderError> {
         super::check_batch(batch, self.info.max_length, self.model.vocab_size())?;
-        let this = &*self;
-        let groups = groups(batch, this.info.threads);
-        let encoded: Vec<Vec<Encoding>> = this
-            .threads
-            .install(|| groups.into_par_iter().map(|g| this.encode_group(g)).collect::<Result<_, _>>())?;
-        Ok(encoded.into_iter().flatten().collect())
-    }
-}
-
-/// Neighbouring texts in groups of at most [`GROUP_TOKENS`] (a longer text stands alone), and at least as many groups
-/// as threads where there are as many texts.
-fn groups<'a, 'b>(batch: &'a [&'b [u32]], threads: usize) -> Vec<&'a [&'b [u32]]> {
-    let total: usize = batch.iter().map(|t| t.len()).sum();
-    let budget = total.div_ceil(threads.max(1)).clamp(1, GROUP_TOKENS);
-    let mut groups = Vec::new();
-    let (mut start, mut tokens) = (0, 0);
-    for (i, text) in batch.iter().enumerate() {
-        if i > start && tokens + text.len() > budget {
-            groups.extend(batch.get(start..i));
-            (start, tokens) = (i, 0);
-        }
-        tokens += text.len();
-    }
-    groups.extend(batch.get(start..).filter(|rest| !rest.is_empty()));
-    groups
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn groups_hold_every_text_once_and_in_order(
-            lengths in prop::collection::vec(1usize..300, 0..60), threads in 1usize..9,
-        ) {
-            let texts: Vec<Vec<u32>> = lengths.iter().enumerate().map(|(i, n)| vec![i as u32; *n]).collect();
-            let batch: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-            let groups = groups(&batch, threads);
-            prop_assert_eq!(&groups.concat(), &batch);
-            for group in groups {
-                let tokens: usize = group.iter().map(|t| t.len()).sum();
-                prop_assert!(!group.is_empty() && (tokens <= GROUP_TOKENS || group.len() == 1));
+        let lengths: Vec<usize> = batch.iter().map(|ids| ids.len()).collect();
+        let plan = Plan::of(&lengths, self.info.threads);
+        let teams: Vec<Team> =
+            (0..(self.info.threads / plan.members).max(1)).map(|_| Team::new(plan.members)).collect();
+        let deal = Deal {
+            encoder: self,
+            batch,
+            groups: &plan.groups,
+            next: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            encoded: plan.groups.iter().map(|_| OnceLock::new()).collect(),
+        };
+        self.threads.run(plan.threads(), &|thread| {
+            let Some(team) = teams.get(thread / plan.members) else { return };
+            match thread % plan.members {
+                0 => deal.lead(team),
+                _ => team.help(|| deal.is_over()),
             }
+        });
+        let missing = || Err(EncoderError::Compute("a group was not computed".to_owned()));
+        let mut encodings = Vec::with_capacity(batch.len());
+        for group in deal.encoded {
+            encodings.extend(group.into_inner().unwrap_or_else(missing)?);
         }
+        Ok(encodings)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

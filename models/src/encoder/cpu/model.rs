@@ -1,13 +1,19 @@
-//! BERT: tables, layers, and the buffers that they share.
+//! The network: tables, layers, and the buffers that they share.
 
-use rten_simd::SimdUnaryOp as _;
-use rten_vecmath::Gelu;
-use safetensors::{Dtype, SafeTensors};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use safetensors::SafeTensors;
 
 use super::Arithmetic;
-use super::attention::{AttentionScratch, attend};
-use super::linear::{Linear, QuantScratch};
-use super::rows::{LANES, add_and_normalize};
+use super::attention::{AttentionScratch, Heads, attend};
+use super::panels::{PANEL, Parts, panels};
+use super::product::{Activation, Kernel, Operand, OperandParts, Product, room};
+use super::rows::{Norm, Source, add_and_normalize, add_rows_and_normalize};
+use super::smoothing::Smoothing;
+use super::team::Team;
+use super::weights::Weights;
 use crate::encoder::EncoderError;
 use crate::encoder::config::BertConfig;
 
@@ -18,72 +24,46 @@ pub struct Model {
     positions: Vec<f32>,
     norm: Norm,
     layers: Vec<Layer>,
-    heads: usize,
+    width: usize,
     head_size: usize,
-}
-
-struct Norm {
-    gamma: Vec<f32>,
-    beta: Vec<f32>,
-    eps: f32,
+    kernel: Kernel,
 }
 
 struct Layer {
-    /// Query, key and value in one product.
-    qkv: Linear,
-    attended: Linear,
+    /// Query, key and value in one product, each filled up to whole panels.
+    qkv: Product,
+    attended: Product,
     attended_norm: Norm,
-    up: Linear,
-    down: Linear,
+    up: Product,
+    down: Product,
     norm: Norm,
 }
 
 /// Buffers of one forward pass, kept from call to call.
 #[derive(Default)]
 pub struct Scratch {
+    /// `[tokens, width]`
     states: Vec<f32>,
-    qkv: Vec<f32>,
+    /// `[tokens, width]`, positions only.
+    places: Vec<f32>,
+    /// Panels.
+    wide: Vec<f32>,
     attended: Vec<f32>,
-    inner: Vec<f32>,
     projected: Vec<f32>,
-    quant: QuantScratch,
-    attention: AttentionScratch,
+    /// Inputs of the products.
+    operand: Operand,
+    /// For [`Smoothing`]: the largest input of each product, `[layers * 4][inputs]`.
+    observed: Option<Vec<Vec<f32>>>,
 }
 
-/// Tensors by name, with or without the prefix `bert.`.
-struct Weights<'a> {
-    tensors: &'a SafeTensors<'a>,
-    prefix: &'static str,
+thread_local! {
+    static ATTENTION: RefCell<AttentionScratch> = RefCell::default();
 }
 
-impl Weights<'_> {
-    /// Values of a tensor of this many elements.
-    fn get(&self, name: &str, elements: usize) -> Result<Vec<f32>, EncoderError> {
-        let name = format!("{}{name}", self.prefix);
-        let fail = |problem: String| EncoderError::Weights(format!("tensor {name}: {problem}"));
-        let tensor = self.tensors.tensor(&name).map_err(|e| fail(e.to_string()))?;
-        let values: Vec<f32> = match tensor.dtype() {
-            Dtype::F32 => tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-            other => return Err(fail(format!("{other:?} is not supported, only F32"))),
-        };
-        if values.len() != elements {
-            return Err(fail(format!("{} elements, {elements} expected", values.len())));
-        }
-        Ok(values)
-    }
-
-    fn norm(&self, name: &str, config: &BertConfig) -> Result<Norm, EncoderError> {
-        let gamma = self.get(&format!("{name}.weight"), config.hidden_size)?;
-        let beta = self.get(&format!("{name}.bias"), config.hidden_size)?;
-        Ok(Norm { gamma, beta, eps: config.layer_norm_eps as f32 })
-    }
-}
-
-impl Norm {
-    fn add(&self, x: &mut [f32], y: &[f32]) {
-        add_and_normalize(x, y, &self.gamma, &self.beta, self.eps);
-    }
-}
+/// Rows that one chunk takes at least, where only rows are worked on.
+const LEAST_ROWS: usize = 4;
+/// Chunks for each member of a team: more, and a late member holds up nobody; fewer, and less is spent on dealing out.
+const SHARES: usize = 3;
 
 impl Model {
     /// Reads and packs all tensors.
@@ -94,129 +74,331 @@ impl Model {
         config: &BertConfig,
         tensors: &SafeTensors<'_>,
         arithmetic: Arithmetic,
+        smoothing: Option<&Smoothing>,
+        kernel: Kernel,
     ) -> Result<Self, EncoderError> {
         let head_size = config.head_size();
-        if !head_size.is_multiple_of(LANES) {
-            return Err(EncoderError::Config(format!(
-                "num_attention_heads: heads of {head_size} are not supported"
-            )));
+        if ![16, 32, 64].contains(&head_size) {
+            let problem = format!("heads of {head_size} are not supported, only of 16, 32 and 64");
+            return Err(EncoderError::Config(format!("num_attention_heads: {problem}")));
         }
-        let prefixed = tensors.names().iter().any(|n| n.starts_with("bert."));
-        let weights = Weights { tensors, prefix: if prefixed { "bert." } else { "" } };
-        let layers = (0..config.num_hidden_layers).map(|i| Layer::load(&weights, config, i, arithmetic));
+        let weights = Weights::of(tensors);
+        let smoothing = smoothing.filter(|_| arithmetic == Arithmetic::Int8);
+        let layers = (0..config.num_hidden_layers).map(|i| {
+            let factors = |product| smoothing.map(|s| s.factors(i, product)).unwrap_or_default();
+            Layer::load(&weights, config, i, &|weights, bias, product| {
+                Product::new(weights, bias, arithmetic, factors(product), kernel)
+            })
+        });
         Ok(Self {
             words: weights
                 .get("embeddings.word_embeddings.weight", config.vocab_size * config.hidden_size)?,
-            positions: positions(&weights, config)?,
+            positions: weights.positions(config)?,
             norm: weights.norm("embeddings.LayerNorm", config)?,
             layers: layers.collect::<Result<_, _>>()?,
-            heads: config.num_attention_heads,
+            width: config.hidden_size,
             head_size,
+            kernel,
         })
     }
 
     /// Rows of the word table.
     pub fn vocab_size(&self) -> usize {
-        self.words.len() / self.width()
+        self.words.len() / self.width
     }
 
-    fn width(&self) -> usize {
-        self.heads * self.head_size
+    /// The kernels that compute it.
+    pub fn backend(&self) -> &'static str {
+        self.layers.first().map_or("none", |layer| layer.up.kernel())
     }
 
     /// Last hidden states of texts laid end to end, `[tokens of all, width]`. Token ids were checked by the caller.
-    pub fn forward<'s>(&self, texts: &[&[u32]], scratch: &'s mut Scratch) -> Result<&'s [f32], EncoderError> {
+    pub fn forward<'s>(
+        &self,
+        texts: &[&[u32]],
+        team: &Team,
+        scratch: &'s mut Scratch,
+    ) -> Result<&'s [f32], EncoderError> {
+        let rows = texts.iter().map(|t| t.len()).sum();
         self.embed(texts, scratch);
-        for layer in &self.layers {
-            self.layer(layer, texts, scratch)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            if i == 0 {
+                Stages { rows, team }.read(&layer.qkv, &scratch.states, &mut scratch.operand)?;
+            }
+            let next = self.layers.get(i + 1);
+            self.layer(layer, i, next, texts, Stages { rows, team }, scratch)?;
         }
-        Ok(&scratch.states)
+        Ok(scratch.states.get(..rows * self.width).unwrap_or_default())
     }
 
     fn embed(&self, texts: &[&[u32]], scratch: &mut Scratch) {
-        let width = self.width();
         scratch.states.clear();
-        scratch.projected.clear();
+        scratch.places.clear();
         for text in texts {
-            for (id, position) in text.iter().zip(self.positions.chunks_exact(width)) {
-                let at = *id as usize * width;
-                scratch.states.extend_from_slice(self.words.get(at..at + width).unwrap_or_default());
-                scratch.projected.extend_from_slice(position);
+            for (id, position) in text.iter().zip(self.positions.chunks_exact(self.width)) {
+                let at = *id as usize * self.width;
+                scratch.states.extend_from_slice(self.words.get(at..at + self.width).unwrap_or_default());
+                scratch.places.extend_from_slice(position);
             }
         }
-        self.norm.add(&mut scratch.states, &scratch.projected);
+        add_rows_and_normalize(&mut scratch.states, &scratch.places, &self.norm);
     }
 
-    fn layer(&self, layer: &Layer, texts: &[&[u32]], s: &mut Scratch) -> Result<(), EncoderError> {
-        layer.qkv.forward(&s.states, &mut s.qkv, &mut s.quant)?;
-        self.attention(texts, s);
-        layer.attended.forward(&s.attended, &mut s.projected, &mut s.quant)?;
-        layer.attended_norm.add(&mut s.states, &s.projected);
-        layer.up.forward(&s.states, &mut s.inner, &mut s.quant)?;
-        Gelu {}.map_mut(&mut s.inner);
-        layer.down.forward(&s.inner, &mut s.projected, &mut s.quant)?;
-        layer.norm.add(&mut s.states, &s.projected);
+    /// One layer; its input stands in `s.operand` already, and the next layer's will.
+    fn layer(
+        &self,
+        layer: &Layer,
+        index: usize,
+        next: Option<&Layer>,
+        texts: &[&[u32]],
+        stages: Stages<'_>,
+        s: &mut Scratch,
+    ) -> Result<(), EncoderError> {
+        s.observe(4 * index, &layer.qkv);
+        stages.multiply(&layer.qkv, &s.operand, Activation::None, &mut s.wide)?;
+        self.attention(texts, stages, &s.wide, &mut s.attended)?;
+        stages.read_panels(&layer.attended, &s.attended, &mut s.operand)?;
+        s.observe(4 * index + 1, &layer.attended);
+        stages.multiply(&layer.attended, &s.operand, Activation::None, &mut s.projected)?;
+        stages.add(&s.projected, &layer.attended_norm, &mut s.states, Some(&layer.up), &mut s.operand)?;
+        s.observe(4 * index + 2, &layer.up);
+        stages.multiply(&layer.up, &s.operand, Activation::Gelu, &mut s.wide)?;
+        stages.read_panels(&layer.down, &s.wide, &mut s.operand)?;
+        s.observe(4 * index + 3, &layer.down);
+        stages.multiply(&layer.down, &s.operand, Activation::None, &mut s.projected)?;
+        stages.add(&s.projected, &layer.norm, &mut s.states, next.map(|l| &l.qkv), &mut s.operand)
+    }
+
+    /// Attention of each text, panel by panel.
+    #[allow(unsafe_code, reason = "several threads write one buffer")]
+    fn attention(
+        &self,
+        texts: &[&[u32]],
+        stages: Stages<'_>,
+        qkv: &[f32],
+        attended: &mut Vec<f32>,
+    ) -> Result<(), EncoderError> {
+        let (rows, count) = (stages.rows, panels(self.width));
+        let out = Parts::of(room(attended, count * rows * PANEL));
+        let starts = texts.iter().scan(0, |end, text| {
+            let start = *end;
+            *end += text.len();
+            Some(start..*end)
+        });
+        for text in starts {
+            let of = |panel: usize| {
+                let start = panel * rows;
+                (start + text.start) * PANEL..(start + text.end) * PANEL
+            };
+            stages.chunks(count, &|panel| {
+                let part = |i: usize| qkv.get(of(i * count + panel)).unwrap_or_default();
+                let (query, key, value) = (part(0), part(1), part(2));
+                let first = panel * (PANEL / self.head_size);
+                let heads = Heads { query, key, value, size: self.head_size, first, bias: None };
+                // SAFETY: every chunk is another panel.
+                let out = unsafe { out.part(of(panel)) };
+                ATTENTION.with(|scratch| attend(heads, self.kernel, out, &mut scratch.borrow_mut()));
+                Ok(())
+            })?;
+        }
         Ok(())
     }
+}
 
-    fn attention(&self, texts: &[&[u32]], s: &mut Scratch) {
-        let width = self.width();
-        s.attended.resize(s.states.len(), 0.0);
-        let (mut qkv, mut out) = (s.qkv.as_slice(), s.attended.as_mut_slice());
-        for text in texts {
-            let (own, rest) = qkv.split_at(text.len() * 3 * width);
-            let (to, after) = out.split_at_mut(text.len() * width);
-            attend(own, to, self.heads, self.head_size, &mut s.attention);
-            (qkv, out) = (rest, after);
+impl Scratch {
+    /// Buffers that remember the largest input of each product.
+    pub fn observing() -> Self {
+        Self { observed: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// What was remembered, `[layers * 4][inputs]`.
+    pub fn observed(self) -> Vec<Vec<f32>> {
+        self.observed.unwrap_or_default()
+    }
+
+    /// Remembers the largest inputs of a product, if somebody wants to know.
+    fn observe(&mut self, place: usize, product: &Product) {
+        let Some(observed) = &mut self.observed else { return };
+        if observed.len() <= place {
+            observed.resize(place + 1, Vec::new());
+        }
+        let Some(largest) = observed.get_mut(place) else { return };
+        largest.resize(product.inputs(), 0.0);
+        for row in self.operand.values().chunks_exact(product.inputs()) {
+            largest.iter_mut().zip(row).for_each(|(l, x)| *l = l.max(x.abs()));
         }
     }
 }
 
-/// The position table with the first token type added: every text is of the first type.
-fn positions(weights: &Weights<'_>, config: &BertConfig) -> Result<Vec<f32>, EncoderError> {
-    let width = config.hidden_size;
-    let mut positions =
-        weights.get("embeddings.position_embeddings.weight", config.max_position_embeddings * width)?;
-    let types = weights.get("embeddings.token_type_embeddings.weight", config.type_vocab_size * width)?;
-    for row in positions.chunks_exact_mut(width) {
-        row.iter_mut().zip(&types).for_each(|(p, t)| *p += t);
-    }
-    Ok(positions)
+/// The stages of a layer: each is cut into chunks for a team.
+#[derive(Clone, Copy)]
+struct Stages<'a> {
+    rows: usize,
+    team: &'a Team,
 }
+
+impl Stages<'_> {
+    /// Does all chunks; the first error, if any.
+    fn chunks(
+        &self,
+        count: usize,
+        work: &(dyn Fn(usize) -> Result<(), EncoderError> + Sync),
+    ) -> Result<(), EncoderError> {
+        if self.team.size() == 1 {
+            return (0..count).try_for_each(work);
+        }
+        let failed = Mutex::new(None);
+        self.team.stage(count, &|i| {
+            if let Err(error) = work(i) {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        });
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// Does chunks of rows.
+    fn by_rows(
+        &self,
+        work: &(dyn Fn(Range<usize>) -> Result<(), EncoderError> + Sync),
+    ) -> Result<(), EncoderError> {
+        let most = self.rows.div_ceil(LEAST_ROWS);
+        let count = if self.team.size() == 1 { 1 } else { (self.team.size() * SHARES).min(most) };
+        self.chunks(count, &|i| work(i * self.rows / count..(i + 1) * self.rows / count))
+    }
+
+    /// All panels of a product.
+    #[allow(unsafe_code, reason = "several threads write one buffer")]
+    fn multiply(
+        &self,
+        product: &Product,
+        x: &Operand,
+        activation: Activation,
+        out: &mut Vec<f32>,
+    ) -> Result<(), EncoderError> {
+        let rows = self.rows;
+        let out = Parts::of(room(out, product.panels() * rows * PANEL));
+        let splits = match self.team.size() {
+            1 => 1,
+            size => (size * SHARES).div_ceil(product.panels()).clamp(1, rows.div_ceil(LEAST_ROWS)),
+        };
+        self.chunks(product.panels() * splits, &|i| {
+            let (panel, split) = (i / splits, i % splits);
+            let own = split * rows / splits..(split + 1) * rows / splits;
+            let start = panel * rows;
+            // SAFETY: every chunk is another panel, or other rows of it.
+            let out = unsafe { out.part((start + own.start) * PANEL..(start + own.end) * PANEL) };
+            product.multiply(x, panel, own, activation, out)
+        })
+    }
+
+    /// Rows `[rows, width]` as the input of a product.
+    #[allow(unsafe_code, reason = "several threads write one buffer")]
+    fn read(&self, product: &Product, x: &[f32], operand: &mut Operand) -> Result<(), EncoderError> {
+        let operand = OperandParts::of(operand, product, self.rows);
+        self.by_rows(&|rows| {
+            let x = x.get(rows.start * product.inputs()..rows.end * product.inputs()).unwrap_or_default();
+            // SAFETY: every chunk is other rows.
+            product.read_rows(x, unsafe { operand.rows(rows) });
+            Ok(())
+        })
+    }
+
+    /// Panels as the input of a product.
+    #[allow(unsafe_code, reason = "several threads write one buffer")]
+    fn read_panels(&self, product: &Product, x: &[f32], operand: &mut Operand) -> Result<(), EncoderError> {
+        let matrix = x.get(..panels(product.inputs()) * self.rows * PANEL).unwrap_or_default();
+        let operand = OperandParts::of(operand, product, self.rows);
+        self.by_rows(&|rows| {
+            let source = Source { matrix, rows: self.rows, first: rows.start };
+            // SAFETY: every chunk is other rows.
+            product.read_panels(source, unsafe { operand.rows(rows) });
+            Ok(())
+        })
+    }
+
+    /// Residual and layer norm, and the input of the product that follows.
+    #[allow(unsafe_code, reason = "several threads write one buffer")]
+    fn add(
+        &self,
+        x: &[f32],
+        norm: &Norm,
+        states: &mut [f32],
+        next: Option<&Product>,
+        operand: &mut Operand,
+    ) -> Result<(), EncoderError> {
+        let width = norm.gamma.len();
+        let matrix = x.get(..panels(width) * self.rows * PANEL).unwrap_or_default();
+        let states = Parts::of(states);
+        let operand = next.map(|product| (product, OperandParts::of(operand, product, self.rows)));
+        self.by_rows(&|rows| {
+            // SAFETY: every chunk is other rows.
+            let own = unsafe { states.part(rows.start * width..rows.end * width) };
+            add_and_normalize(own, Source { matrix, rows: self.rows, first: rows.start }, norm);
+            if let Some((product, operand)) = &operand {
+                // SAFETY: every chunk is other rows.
+                product.read_rows(own, unsafe { operand.rows(rows) });
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Makes a product of weights and bias; the number is its place in the layer.
+type Make<'a> = dyn Fn(&[f32], Vec<f32>, usize) -> Result<Product, EncoderError> + 'a;
 
 impl Layer {
     fn load(
         weights: &Weights<'_>,
         config: &BertConfig,
         index: usize,
-        arithmetic: Arithmetic,
+        make: &Make<'_>,
     ) -> Result<Self, EncoderError> {
         let (width, inner) = (config.hidden_size, config.intermediate_size);
         let base = format!("encoder.layer.{index}");
-        let part = |name: &str, from: usize, to: usize| -> Result<(Vec<f32>, Vec<f32>), EncoderError> {
-            let name = format!("{base}.{name}");
-            Ok((
-                weights.get(&format!("{name}.weight"), from * to)?,
-                weights.get(&format!("{name}.bias"), to)?,
-            ))
-        };
-        let linear = |name: &str, from: usize, to: usize| {
-            let (matrix, bias) = part(name, from, to)?;
-            Linear::new(&matrix, bias, arithmetic)
+        let linear = |name: &str, from: usize, to: usize, place: usize| {
+            let (matrix, bias) = weights.linear(&format!("{base}.{name}"), from, to)?;
+            make(&matrix, bias, place)
         };
         let (mut matrix, mut bias) = (Vec::new(), Vec::new());
-        for name in ["query", "key", "value"] {
-            let (m, b) = part(&format!("attention.self.{name}"), width, width)?;
+        for (i, name) in ["query", "key", "value"].iter().enumerate() {
+            let (m, b) = weights.linear(&format!("{base}.attention.self.{name}"), width, width)?;
             matrix.extend(m);
             bias.extend(b);
+            // Each begins on a panel of its own.
+            let columns = (i + 1) * panels(width) * PANEL;
+            matrix.resize(columns * width, 0.0);
+            bias.resize(columns, 0.0);
         }
         Ok(Self {
-            qkv: Linear::new(&matrix, bias, arithmetic)?,
-            attended: linear("attention.output.dense", width, width)?,
+            qkv: make(&matrix, bias, 0)?,
+            attended: linear("attention.output.dense", width, width, 1)?,
             attended_norm: weights.norm(&format!("{base}.attention.output.LayerNorm"), config)?,
-            up: linear("intermediate.dense", width, inner)?,
-            down: linear("output.dense", inner, width)?,
+            up: linear("intermediate.dense", width, inner, 2)?,
+            down: linear("output.dense", inner, width, 3)?,
             norm: weights.norm(&format!("{base}.output.LayerNorm"), config)?,
         })
     }
+}
+
+/// The largest weight of each input of every product, `[layers * 4][inputs]`.
+///
+/// # Errors
+/// As [`Model::load`].
+pub fn largest_weights(
+    config: &BertConfig,
+    tensors: &SafeTensors<'_>,
+) -> Result<Vec<Vec<f32>>, EncoderError> {
+    let largest = RefCell::new(Vec::new());
+    for index in 0..config.num_hidden_layers {
+        Layer::load(&Weights::of(tensors), config, index, &|weights, bias, _| {
+            let inputs = weights.len() / bias.len().max(1);
+            let mut most = vec![0.0f32; inputs];
+            for row in weights.chunks_exact(inputs.max(1)) {
+                most.iter_mut().zip(row).for_each(|(m, w)| *m = m.max(w.abs()));
+            }
+            largest.borrow_mut().push(most);
+            Product::new(weights, bias, Arithmetic::F32, &[], Kernel::Best)
+        })?;
+    }
+    Ok(largest.into_inner())
 }

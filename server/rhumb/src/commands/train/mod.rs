@@ -3,6 +3,7 @@
 mod bank;
 mod delegation;
 mod examples;
+mod smoothing;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ use crate::failure::Failure;
 use crate::startup::{Wanted, load};
 
 pub use self::delegation::run as run_delegation;
+pub use self::smoothing::run as run_smoothing;
 
 /// Fits and writes a calibration.
 pub async fn run(args: TrainArgs) -> Result<ExitCode, Failure> {
