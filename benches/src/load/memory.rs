@@ -1,11 +1,12 @@
-//! The server's memory over time, from `/proc`.
+//! The server's memory over time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
+use super::process::rss;
 use super::record::Recorder;
 
 /// Growth from the second fifth of a run to its last that still counts as flat, in percent: an allocator keeps some.
@@ -49,12 +50,12 @@ pub struct Memory {
 
 /// Samples until it is finished.
 #[derive(Debug)]
-pub struct Sampler(JoinHandle<()>, Arc<std::sync::Mutex<Vec<Sample>>>);
+pub struct Sampler(JoinHandle<()>, Arc<Mutex<Vec<Sample>>>);
 
 impl Sampler {
     /// Looks at the process every `interval`, from `begin` on.
     pub fn start(pid: u32, interval: Duration, begin: Instant, recorder: Arc<Recorder>) -> Self {
-        let samples = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let samples = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&samples);
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval_at(begin.into(), interval);
@@ -63,7 +64,7 @@ impl Sampler {
                 let Some(rss_bytes) = rss(pid) else { return };
                 let seconds = begin.elapsed().as_secs_f64();
                 let sample = Sample { seconds, answered: recorder.answered(), rss_bytes };
-                into.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(sample);
+                into.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
             }
         });
         Self(task, samples)
@@ -72,17 +73,9 @@ impl Sampler {
     /// Stops; `None` if the process was never seen.
     pub fn finish(self) -> Option<Memory> {
         self.0.abort();
-        let samples = self.1.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let samples = self.1.lock().unwrap_or_else(PoisonError::into_inner);
         Memory::of(samples.clone())
     }
-}
-
-/// Resident bytes of a process; `None` where it is gone, or where there is no `/proc`.
-pub fn rss(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 impl Memory {
@@ -161,12 +154,5 @@ mod tests {
     fn few_samples_give_no_verdict() {
         assert_eq!(Memory::of(samples([1, 2, 3])).unwrap().flat, None);
         assert_eq!(Memory::of(Vec::new()), None);
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn this_process_has_memory() {
-        assert!(rss(std::process::id()).unwrap() > 100_000);
-        assert_eq!(rss(u32::MAX), None);
     }
 }

@@ -23,6 +23,7 @@ pub mod memory;
 pub mod open;
 pub mod pace;
 pub mod plan;
+pub mod process;
 pub mod record;
 pub mod report;
 pub mod run;

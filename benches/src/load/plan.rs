@@ -8,7 +8,7 @@ use super::address::loopback;
 use super::args::Args;
 use super::call::{Call, Lane, Rpc};
 use super::error::LoadError;
-use super::memory::rss;
+use super::process::rss;
 use super::schedule::Schedule;
 use super::workload::{self, Workload};
 

@@ -9,6 +9,7 @@ use super::args::Args;
 use super::error::LoadError;
 use super::histogram::Quantiles;
 use super::memory::Memory;
+use super::process::Cores;
 use super::record::{Counts, Record};
 
 /// A whole run.
@@ -54,6 +55,8 @@ pub struct Phase {
     pub expired_ms: Quantiles,
     /// How late the generator sent.
     pub lateness_ms: Quantiles,
+    /// What the load cost.
+    pub cpu: Cores,
     /// The load beside it.
     pub background: Option<BackgroundReport>,
     /// The server's memory.
@@ -84,14 +87,8 @@ impl BackgroundReport {
 }
 
 impl Phase {
-    /// What was done in `elapsed`.
-    pub fn of(
-        name: &'static str,
-        record: &Record,
-        elapsed: Duration,
-        background: Option<BackgroundReport>,
-        memory: Option<Memory>,
-    ) -> Self {
+    /// What was done in `elapsed`; what is not about calls is still to be filled in.
+    pub fn of(name: &'static str, record: &Record, elapsed: Duration) -> Self {
         let counts = record.counts.clone();
         Self {
             name,
@@ -106,8 +103,9 @@ impl Phase {
             expired_ms: record.expired.quantiles(),
             lateness_ms: record.lateness.quantiles(),
             counts,
-            background,
-            memory,
+            cpu: Cores::default(),
+            background: None,
+            memory: None,
         }
     }
 
@@ -131,6 +129,7 @@ impl Phase {
             ("expired calls", quantiles(&self.expired_ms)),
             ("lateness of this generator", quantiles(&self.lateness_ms)),
         ];
+        rows.push(("cores used", self.cpu.line()));
         rows.extend(self.background.as_ref().map(|b| ("background", b.line())));
         rows.extend(self.memory.as_ref().map(|m| ("server memory", m.line())));
         rows.retain(|(_, text)| !text.is_empty());
@@ -149,6 +148,13 @@ impl BackgroundReport {
             "{:.1} scored/s in the bulk lane; {} calls ok, {} refused",
             self.scored_per_second, c.ok, c.refused
         )
+    }
+}
+
+impl Cores {
+    fn line(&self) -> String {
+        let server = self.server_cores.map_or_else(String::new, |n| format!(", server {n:.2}"));
+        format!("generator {:.2}{server}", self.generator_cores)
     }
 }
 
@@ -226,7 +232,7 @@ mod tests {
     fn rates_are_by_the_second_that_was_measured() {
         let counts = Counts { sent: 300, ok: 200, ..Counts::default() };
         let record = Record { counts, ..Record::default() };
-        let phase = Phase::of("alone", &record, Duration::from_secs(2), None, None);
+        let phase = Phase::of("alone", &record, Duration::from_secs(2));
         assert_eq!((phase.sent_per_second, phase.ok_per_second), (150.0, 100.0));
     }
 }

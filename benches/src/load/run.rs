@@ -12,6 +12,7 @@ use super::error::LoadError;
 use super::memory::Sampler;
 use super::open;
 use super::plan::{Background, Mode, Plan};
+use super::process::CpuMeter;
 use super::record::Recorder;
 use super::report::{BackgroundReport, Phase, Report};
 use super::server::Server;
@@ -50,7 +51,9 @@ async fn phase(plan: &Plan, server: &Server, with_background: bool) -> Result<Ph
     let sampler = pid.map(|pid| Sampler::start(pid, plan.sample_every, begin, Arc::clone(&recorder)));
     let (call, workload) = (plan.call.clone(), Arc::clone(&plan.workload));
     let target = Arc::new(Target { clients, call, workload, recorder: Arc::clone(&recorder) });
+    let meter = CpuMeter::start(pid);
     drive(plan, target, start).await?;
+    let cpu = meter.cores();
     let background = match background {
         Some(running) => Some(running.finish().await),
         None => None,
@@ -58,7 +61,8 @@ async fn phase(plan: &Plan, server: &Server, with_background: bool) -> Result<Ph
     let name = if with_background { "with bulk" } else { "alone" };
     let record = recorder.record();
     let elapsed = record.last.map_or(plan.seconds, |l| l.saturating_duration_since(begin)).max(plan.seconds);
-    Ok(Phase::of(name, &record, elapsed, background, sampler.and_then(Sampler::finish)))
+    let phase = Phase::of(name, &record, elapsed);
+    Ok(Phase { cpu, background, memory: sampler.and_then(Sampler::finish), ..phase })
 }
 
 async fn drive(plan: &Plan, target: Arc<Target>, start: Instant) -> Result<(), LoadError> {
