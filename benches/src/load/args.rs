@@ -29,10 +29,10 @@ pub struct Args {
     #[arg(long, group = "where", value_name = "RHUMB")]
     pub spawn: Option<PathBuf>,
     /// Configuration of the spawned server.
-    #[arg(long, requires = "spawn", value_name = "FILE")]
+    #[arg(long, conflicts_with = "server", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Precision of the spawned server.
-    #[arg(long, requires = "spawn", value_name = "P")]
+    #[arg(long, conflicts_with = "server", value_name = "P")]
     pub precision: Option<String>,
     /// Open loop: calls a second, whatever becomes of them.
     #[arg(long, group = "mode", value_name = "R")]

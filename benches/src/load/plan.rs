@@ -226,14 +226,14 @@ mod tests {
         let cases = [
             ("--rate 0", "--rate"),
             ("--rate NaN", "--rate"),
-            ("--rate 5 --seconds -1", "--seconds"),
+            ("--rate 5 --seconds 0", "--seconds"),
             ("--rate 5 --warmup inf", "--warmup"),
             ("--rate 5 --rpc stream", "--rpc stream"),
             ("--rate 5 --tenant \u{1}", "--tenant"),
             ("--rate 5 --background-concurrency 1 --background-rpc score", "--background-rpc"),
             ("--rate 5 --phases", "--background-concurrency"),
             ("--rate 5 --texts /no/such/file", "--texts /no/such/file"),
-            ("--rate 5 --precision int8", "--spawn"),
+            ("--rate 5 --precision int8", "--precision"),
         ];
         for (rest, name) in cases {
             let error = plan(rest).unwrap_err();
