@@ -1,1 +1,3 @@
-//! Benches live in `benches/`; this crate has no code of its own.
+//! Criterion benches live in `benches/`; the load generator is the program `load`.
+
+pub mod load;
