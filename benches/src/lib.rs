@@ -1,1 +1,1 @@
-//! Benches live in `benches/`; this crate has no code of its own.
+//! Benches live in `benches/`, the comparison with other encoders in `compare/`; this library is empty.
