@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "vector instructions and raw loads")]
 #![allow(clippy::indexing_slicing, reason = "registers, with bounds known when compiling")]
+#![allow(clippy::needless_range_loop, reason = "several arrays of registers side by side")]
 
 use std::arch::x86_64::{
     __m512, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_div_ps, _mm512_fmadd_ps,

@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code, reason = "vector instructions and raw loads")]
 #![allow(clippy::indexing_slicing, reason = "registers, with bounds known when compiling")]
+#![allow(clippy::needless_range_loop, reason = "several arrays of registers side by side")]
 
 use std::arch::x86_64::{
     __m512, __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_abs_ps, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,

@@ -127,6 +127,15 @@ impl Product {
         Ok(Self { weights, bias, inputs })
     }
 
+    /// Whether int8 keeps eight bits of a weight on this machine.
+    pub fn takes_8_bits() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if Vnni::detect().is_some() {
+            return true;
+        }
+        fallback::largest_weight() >= 127.0
+    }
+
     /// The kernel that computes it.
     pub fn kernel(&self) -> &'static str {
         match &self.weights {

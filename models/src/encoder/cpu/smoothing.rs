@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::product::Product;
 use crate::encoder::EncoderError;
 
 const MINILM: &str = include_str!("../../../smoothing/minilm.json");
@@ -45,6 +46,12 @@ impl Smoothing {
         Ok(Some(smoothing).filter(|s| s.model == digest))
     }
 
+    /// Whether int8 is good enough to be the choice for the weights with this digest on this machine: there are factors
+    /// for them, and products take weights of eight bits. With seven the cosine to f32 falls to .993 on odd texts.
+    pub fn suits(digest: &str) -> bool {
+        matches!(Self::of_model(digest), Ok(Some(_))) && Product::takes_8_bits()
+    }
+
     /// Reads the JSON that [`Smoothing::to_json`] writes.
     ///
     /// # Errors
@@ -80,8 +87,16 @@ impl Smoothing {
 }
 
 /// Powers of two by eighths. Not computed: libraries differ in the last bit, and a weight may then round elsewhere.
-const EIGHTHS: [f32; 8] =
-    [1.0, 1.090_507_7, 1.189_207_1, 1.296_839_6, 1.414_213_5, 1.542_210_8, 1.681_792_9, 1.834_008_1];
+const EIGHTHS: [f32; 8] = [
+    1.0,
+    1.090_507_7,
+    1.189_207_1,
+    1.296_839_6,
+    std::f32::consts::SQRT_2,
+    1.542_210_8,
+    1.681_792_9,
+    1.834_008_1,
+];
 
 fn factor(code: u8) -> f32 {
     let eighths = i32::from(code) - ONE;

@@ -285,7 +285,9 @@ mod tests {
             }
             for stage in 1..=500 {
                 let chunks = 1 + stage % 40;
-                team.stage(chunks, &|i| drop(counts[i].fetch_add(1, Ordering::Relaxed)));
+                team.stage(chunks, &|i| {
+                    counts[i].fetch_add(1, Ordering::Relaxed);
+                });
                 let total: usize = counts.iter().map(|c| c.swap(0, Ordering::Relaxed)).sum();
                 assert_eq!(total, chunks);
             }
@@ -312,7 +314,9 @@ mod tests {
         }));
         assert!(result.is_err());
         let done = AtomicUsize::new(0);
-        threads.run(3, &|_| drop(done.fetch_add(1, Ordering::Relaxed)));
+        threads.run(3, &|_| {
+            done.fetch_add(1, Ordering::Relaxed);
+        });
         assert!(done.load(Ordering::Relaxed) >= 1);
     }
 }
