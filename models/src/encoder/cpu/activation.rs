@@ -88,7 +88,7 @@ mod tests {
     /// By the series of erf, in f64.
     fn gelu(x: f64) -> f64 {
         let z = x / std::f64::consts::SQRT_2;
-        if z.abs() > 5.0 {
+        if z.abs() > 4.0 {
             return x.max(0.0);
         }
         let (mut term, mut sum) = (z, z);

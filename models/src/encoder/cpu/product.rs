@@ -186,24 +186,12 @@ impl Product {
         out: &mut [f32],
     ) -> Result<(), EncoderError> {
         match &self.weights {
-            Weights::F32(kernel) => match kernel {
-                #[cfg(target_arch = "x86_64")]
-                F32Kernel::Avx512(w) => w.multiply(panel, &x.values, rows, &self.bias, activation, out),
-                F32Kernel::Fallback(w) => {
-                    return w.multiply(panel, &x.values, rows, &self.bias, activation, out);
-                }
-            },
+            Weights::F32(kernel) => kernel.multiply(x, panel, rows, &self.bias, activation, out),
             Weights::Int8(int8) => {
                 let to = Dequantize { totals: &int8.totals, scales: &int8.scales, bias: &self.bias };
-                let x = (x.bytes.as_slice(), x.scales.as_slice());
-                match &int8.kernel {
-                    #[cfg(target_arch = "x86_64")]
-                    Int8Kernel::Vnni(w) => w.multiply(panel, x, rows, to, activation, out),
-                    Int8Kernel::Fallback(w) => return w.multiply(panel, x, rows, to, activation, out),
-                }
+                int8.kernel.multiply(x, panel, rows, to, activation, out)
             }
         }
-        Ok(())
     }
 }
 
@@ -215,6 +203,49 @@ impl F32Kernel {
         }
         let _ = kernel;
         fallback::F32Weights::pack(weights, inputs).map(Self::Fallback)
+    }
+}
+
+impl F32Kernel {
+    fn multiply(
+        &self,
+        x: &Operand,
+        panel: usize,
+        rows: Range<usize>,
+        bias: &[f32],
+        activation: Activation,
+        out: &mut [f32],
+    ) -> Result<(), EncoderError> {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(weights) => {
+                weights.multiply(panel, &x.values, rows, bias, activation, out);
+                Ok(())
+            }
+            Self::Fallback(weights) => weights.multiply(panel, &x.values, rows, bias, activation, out),
+        }
+    }
+}
+
+impl Int8Kernel {
+    fn multiply(
+        &self,
+        x: &Operand,
+        panel: usize,
+        rows: Range<usize>,
+        to: Dequantize<'_>,
+        activation: Activation,
+        out: &mut [f32],
+    ) -> Result<(), EncoderError> {
+        let x = (x.bytes.as_slice(), x.scales.as_slice());
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni(weights) => {
+                weights.multiply(panel, x, rows, to, activation, out);
+                Ok(())
+            }
+            Self::Fallback(weights) => weights.multiply(panel, x, rows, to, activation, out),
+        }
     }
 }
 
