@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rhumb_drift::{Action, Calibration, Effect, Intent, Policy, Status, Verdict};
-use rhumb_engine::{Admission, Answer, Engine, EngineConfig, EngineError, ScoreInput};
+use rhumb_engine::{Admission, Answer, Call, Engine, EngineConfig, EngineError, Lane, ScoreInput, Tenant};
 use rhumb_models::encoder::{Encoder, EncoderError, EncoderInfo, Encoding};
 use rhumb_models::tokenizer::Tokenizer;
 
@@ -82,7 +82,9 @@ impl Encoder for Fake {
     }
 }
 
+/// Without a warm-up: the tests count what is encoded.
 fn start(fake: Fake, config: EngineConfig) -> Engine {
+    let config = EngineConfig { warm_up: false, ..config };
     let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
     let calibration = Calibration::neutral("sha256:0");
     Engine::start(tokenizer, Box::new(fake), calibration, Policy::default(), config).unwrap().0
@@ -97,7 +99,12 @@ fn pair(intent: &str, tool: &str) -> ScoreInput {
 }
 
 async fn score(engine: &Engine, input: ScoreInput) -> Result<Answer, EngineError> {
-    engine.score(input, None, Admission::Wait).await
+    engine.score(input, &Call::bulk()).await
+}
+
+/// Somebody who waits for no room.
+fn urgent(deadline: Option<Instant>) -> Call {
+    Call { lane: Lane::Enforcement, tenant: Tenant::default(), deadline, admission: Admission::Refuse }
 }
 
 #[tokio::test]
@@ -183,18 +190,18 @@ async fn a_full_queue_refuses_at_once_and_what_was_taken_is_answered() {
     // One in the encoder, two in the queue.
     for i in 0..3 {
         let (engine, input) = (engine.clone(), pair(&format!("pay bob {i}"), "pay"));
-        taken.push(tokio::spawn(async move { engine.score(input, None, Admission::Refuse).await }));
+        taken.push(tokio::spawn(async move { engine.score(input, &urgent(None)).await }));
         wait_until(|| !control.batches.lock().unwrap().is_empty()).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let asked = Instant::now();
-    let refused = engine.score(pair("pay eve", "pay"), None, Admission::Refuse).await.unwrap_err();
-    assert_eq!(refused, EngineError::Overloaded);
+    let refused = engine.score(pair("pay eve", "pay"), &urgent(None)).await.unwrap_err();
+    assert!(matches!(refused, EngineError::Overloaded { .. }), "{refused:?}");
     assert!(asked.elapsed() < Duration::from_millis(50));
     control.open.take();
     for task in taken {
         // The action that follows an intent may find the queue full in its turn; an answer or a refusal, never silence.
-        assert!(matches!(task.await.unwrap(), Ok(_) | Err(EngineError::Overloaded)));
+        assert!(matches!(task.await.unwrap(), Ok(_) | Err(EngineError::Overloaded { .. })));
     }
 }
 
@@ -211,7 +218,7 @@ async fn callers_who_wait_leave_room_for_those_who_may_not() {
     wait_until(|| !control.batches.lock().unwrap().is_empty()).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     let soon = Some(Instant::now() + Duration::from_millis(50));
-    let urgent = engine.score(pair("pay eve", "pay"), soon, Admission::Refuse).await;
+    let urgent = engine.score(pair("pay eve", "pay"), &urgent(soon)).await;
     assert_eq!(urgent.unwrap_err(), EngineError::Deadline, "it was queued, and not refused");
     control.open.take();
     for task in bulk {
@@ -229,13 +236,16 @@ async fn what_nobody_waits_for_is_not_computed() {
     });
     wait_until(|| !control.batches.lock().unwrap().is_empty()).await;
     let soon = Some(Instant::now() + Duration::from_millis(30));
-    let late = engine.score(pair("pay eve", "pay"), soon, Admission::Wait).await;
+    let late = engine.score(pair("pay eve", "pay"), &Call { deadline: soon, ..Call::bulk() }).await;
     assert_eq!(late.unwrap_err(), EngineError::Deadline);
-    let gone = engine.score(pair("bob bob", "pay"), None, Admission::Wait);
+    let call = Call::bulk();
+    let gone = engine.score(pair("bob bob", "pay"), &call);
     assert!(tokio::time::timeout(Duration::from_millis(30), gone).await.is_err(), "the caller goes away");
     control.open.take();
     assert!(busy.await.unwrap().is_ok());
-    wait_until(|| engine.counters().dropped.load(Ordering::Relaxed) == 2).await;
+    let stats = engine.stats().queue;
+    assert_eq!((stats.lanes.bulk.expired, stats.lanes.bulk.cancelled, stats.lanes.bulk.completed), (1, 1, 1));
+    assert_eq!(control.batches.lock().unwrap().iter().sum::<usize>(), 2, "the request that was waited for");
 }
 
 #[tokio::test]
