@@ -62,3 +62,70 @@ pub fn bytes(answer: &Answer) -> usize {
     let weakest = weakest.as_ref().map_or(0, |(name, _)| name.len());
     size_of::<Answer>() + values + weakest + 2 * words(unmatched) + contributions + words(findings) + features
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rhumb_drift::{ContextItem, Intent};
+    use serde_json::json;
+
+    fn input() -> ScoreInput {
+        let object = |value: serde_json::Value| value.as_object().cloned().unwrap();
+        ScoreInput {
+            intent: Intent { text: "pay bob".into(), principal: "jo".into() },
+            action: Action {
+                tool: "pay".into(),
+                tool_description: "pays".into(),
+                server: "bank".into(),
+                arguments: object(json!({"to": "bob", "sum": 1})),
+                input_schema: Some(object(json!({}))),
+                text: "now".into(),
+                effect: Effect::Write,
+            },
+            context: vec![
+                ContextItem { source: "mail".into(), text: "a".into(), trusted: true },
+                ContextItem { source: "web".into(), text: "b".into(), trusted: false },
+            ],
+        }
+    }
+
+    #[test]
+    fn everything_that_a_score_depends_on_is_in_the_key() {
+        let changes: Vec<fn(&mut ScoreInput)> = vec![
+            |i| i.intent.text.push('!'),
+            |i| i.action.tool.push('!'),
+            |i| i.action.tool_description.push('!'),
+            |i| i.action.server.push('!'),
+            |i| i.action.text.push('!'),
+            |i| i.action.effect = Effect::Read,
+            |i| i.action.effect = Effect::Unknown,
+            |i| i.action.input_schema = None,
+            |i| i.action.arguments = json!({"to": "bob", "sum": 1.0}).as_object().cloned().unwrap(),
+            |i| i.action.arguments = json!({"to": "bob", "sum": "1"}).as_object().cloned().unwrap(),
+            |i| i.action.arguments = json!({"to": {"bob": 0}, "sum": 1}).as_object().cloned().unwrap(),
+            |i| i.context[0].trusted = false,
+            |i| i.context[0].text = "ab".into(),
+            |i| i.context.swap(0, 1),
+            |i| i.context.truncate(1),
+            // What moves from one field to the next is another request.
+            |i| (i.action.tool, i.action.tool_description) = ("payp".into(), "ays".into()),
+            |i| (i.context[0].source, i.context[0].text) = ("mai".into(), "la".into()),
+        ];
+        let mut keys = vec![key(&input()).unwrap()];
+        for change in changes {
+            let mut other = input();
+            change(&mut other);
+            keys.push(key(&other).unwrap());
+        }
+        let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(distinct.len(), keys.len());
+        assert_eq!(key(&input()), key(&input()));
+    }
+
+    #[test]
+    fn for_whom_it_is_done_changes_no_score() {
+        let mut other = input();
+        other.intent.principal = "ana".into();
+        assert_eq!(key(&other), key(&input()));
+    }
+}

@@ -57,7 +57,8 @@ const INLINE_TOKEN_PAIRS: usize = 32 * 1024;
 /// Tokens of the shortest text, with those that the model adds at both ends.
 const LEAST_TOKENS: usize = 3;
 /// As long as an ordinary action.
-const WARM_UP: &str = "pay the electricity bill of last month to the account of the city and send the receipt to me";
+const WARM_UP: &str =
+    "pay the electricity bill of last month to the account of the city and send the receipt to me";
 
 impl Engine {
     /// Starts the encoder thread. It ends when the last clone of the engine is dropped; the handle tells. The thread warms

@@ -1,23 +1,38 @@
 //! Whatever is pushed, taken, cancelled and promoted in whatever order: nothing is lost and nothing is answered twice.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may stop at the first surprise"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use rhumb_engine::EngineConfig;
 use rhumb_engine::schedule::{
     Admission, Batch, Lane, Outcome, PerLane, Queue, QueueStats, Request, Tenant, Text, Ticket,
 };
-use rhumb_engine::EngineConfig;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Push { lane: usize, tenant: u8, texts: Vec<(u8, Vec<usize>)>, deadline_ms: Option<u64>, wait: bool },
+    Push {
+        lane: usize,
+        tenant: u8,
+        texts: Vec<(u8, Vec<usize>)>,
+        deadline_ms: Option<u64>,
+        wait: bool,
+    },
     /// Takes a batch, if none is in the encoder.
     Take,
     /// Completes it, well or badly.
-    Complete { fails: bool },
+    Complete {
+        fails: bool,
+    },
     /// The caller of one of the requests that are open goes away.
     Cancel(usize),
     Pass(u64),

@@ -1,6 +1,13 @@
 //! The queue before an encoder of known speed, on a clock that is driven by hand: a second of load takes no second.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may stop at the first surprise"
+)]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,18 +15,34 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rhumb_engine::EngineConfig;
-use rhumb_engine::schedule::{Admission, Lane, Outcome, PerLane, Queue, Refusal, Request, Tenant, Text, Ticket};
+use rhumb_engine::schedule::{
+    Admission, Lane, Outcome, PerLane, Queue, Refusal, Request, Tenant, Text, Ticket,
+};
 
 /// Of the simulated encoder.
-const TOKENS_PER_S: f64 = 20_000.0;
-const OVERHEAD: Duration = Duration::from_micros(200);
+const TOKENS_PER_S: f64 = 20_000.0 / SLOW as f64;
+const OVERHEAD: Duration = Duration::from_micros(200 * SLOW);
+/// The clock of tokio counts whole milliseconds; everything here is so many times slower, that it matters less.
+const SLOW: u64 = 10;
 
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// Milliseconds of an encoder that is not slowed down.
 fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
+    Duration::from_millis(n * SLOW)
+}
+
+fn config() -> EngineConfig {
+    let normal = EngineConfig::default();
+    let slow = SLOW as f64;
+    EngineConfig {
+        batch_ms: normal.batch_ms * slow,
+        bulk_batch_ms: normal.bulk_batch_ms * slow,
+        deadline_margin_ms: normal.deadline_margin_ms * slow,
+        ..normal
+    }
 }
 
 /// What became of a request.
@@ -53,7 +76,7 @@ struct Inner {
     ends: Vec<End>,
     refused: BTreeMap<Lane, u64>,
     next: u64,
-    slowest_push: Duration,
+    wake: Rc<tokio::sync::Notify>,
 }
 
 impl World {
@@ -69,7 +92,7 @@ impl World {
             ends: Vec::new(),
             refused: BTreeMap::new(),
             next: 0,
-            slowest_push: Duration::ZERO,
+            wake: Rc::default(),
         };
         let world = Self(Rc::new(RefCell::new(inner)));
         tokio::task::spawn_local(world.clone().encode());
@@ -81,7 +104,8 @@ impl World {
             let batch = self.0.borrow_mut().queue.take(now());
             self.collect();
             let Some(batch) = batch else {
-                tokio::time::sleep(Duration::from_micros(100)).await;
+                let wake = Rc::clone(&self.0.borrow().wake);
+                wake.notified().await;
                 continue;
             };
             tokio::time::sleep(lasts(batch.total())).await;
@@ -122,11 +146,10 @@ impl World {
         let deadline = time.map(|time| now() + time);
         let text = Text { key: digest, windows: windows.iter().map(|n| vec![0; *n]).collect() };
         let tenant_name = Tenant::new(&format!("t{tenant}")).unwrap();
-        let request = Request { lane, tenant: tenant_name, deadline, admission, texts: vec![text], reply: id };
-        let begun = Instant::now();
+        let request =
+            Request { lane, tenant: tenant_name, deadline, admission, texts: vec![text], reply: id };
         let taken = inner.queue.push(request, now());
-        let took = begun.elapsed();
-        inner.slowest_push = inner.slowest_push.max(took);
+        inner.wake.notify_one();
         match taken {
             Ok(_) => {
                 let asked = Asked { lane, tenant, tokens: windows.iter().sum(), pushed: now(), deadline };
@@ -149,7 +172,8 @@ impl World {
         let (world, mut random) = (self.clone(), u64::from(tenant) + 7 * lane as u64 + 1);
         tokio::task::spawn_local(async move {
             loop {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let tokens = 10 + (random >> 33) as usize % 51;
                 let _ = world.push(lane, tenant, &[tokens], time, admission, None);
                 tokio::time::sleep(Duration::from_secs_f64(tokens as f64 / tokens_per_s)).await;
@@ -179,13 +203,13 @@ async fn simulate(test: impl Future<Output = ()>) {
     tokio::task::LocalSet::new().run_until(test).await;
 }
 
-/// The clock of tokio counts whole milliseconds.
+/// Of the clock, at both ends of a wait.
 const TICK: Duration = Duration::from_millis(2);
 
 #[tokio::test(start_paused = true)]
 async fn enforcement_waits_for_one_bulk_batch_at_most() {
     simulate(async {
-        let world = World::start(EngineConfig::default());
+        let world = World::start(config());
         world.source(Lane::Bulk, 1, 5.0 * TOKENS_PER_S, None, Admission::Wait);
         // Long texts are computed window by window.
         for _ in 0..40 {
@@ -202,7 +226,8 @@ async fn enforcement_waits_for_one_bulk_batch_at_most() {
         assert!(waits.len() >= 199, "{}", waits.len());
         let worst = waits.iter().max().unwrap();
         assert!(*worst <= ms(5) + TICK, "{worst:?}");
-        let whole = ends.iter().filter(|e| e.lane == Lane::Enforcement).map(|e| e.ended - e.pushed).max().unwrap();
+        let whole =
+            ends.iter().filter(|e| e.lane == Lane::Enforcement).map(|e| e.ended - e.pushed).max().unwrap();
         assert!(whole <= 2 * ms(5) + TICK + TICK, "its own batch is not filled up with bulk: {whole:?}");
         assert!(ends.iter().any(|e| e.tokens == 1600), "the long texts are computed too");
     })
@@ -213,11 +238,11 @@ async fn enforcement_waits_for_one_bulk_batch_at_most() {
 async fn at_three_times_the_capacity_what_is_taken_is_in_time_and_the_rest_is_refused() {
     for lane in Lane::ALL {
         simulate(async {
-            let world = World::start(EngineConfig::default());
+            let world = World::start(config());
             for tenant in 0..3 {
                 world.source(lane, tenant, TOKENS_PER_S, Some(ms(60)), Admission::Refuse);
             }
-            tokio::time::sleep(Duration::from_secs(10)).await;
+            tokio::time::sleep(ms(10000)).await;
             let ends = world.ends();
             let late = ends.iter().filter(|e| e.queue.is_none() || Some(e.ended) > e.deadline).count();
             let computed: usize = world.computed(|_| ()).values().sum();
@@ -225,7 +250,7 @@ async fn at_three_times_the_capacity_what_is_taken_is_in_time_and_the_rest_is_re
             assert_eq!(late, 0, "{lane:?}: of {}", ends.len());
             assert!(refused as usize > ends.len(), "{refused} refused, {} taken", ends.len());
             // Refusing leaves the encoder busy.
-            assert!(computed as f64 > 0.75 * 10.0 * TOKENS_PER_S, "{lane:?}: {computed}");
+            assert!(computed as f64 > 0.75 * ms(10_000).as_secs_f64() * TOKENS_PER_S, "{lane:?}: {computed}");
         })
         .await;
     }
@@ -234,10 +259,10 @@ async fn at_three_times_the_capacity_what_is_taken_is_in_time_and_the_rest_is_re
 #[tokio::test(start_paused = true)]
 async fn bulk_under_changing_enforcement_keeps_its_promises_nearly_always() {
     simulate(async {
-        let world = World::start(EngineConfig::default());
+        let world = World::start(config());
         world.source(Lane::Enforcement, 1, 0.5 * TOKENS_PER_S, Some(ms(60)), Admission::Refuse);
         world.source(Lane::Bulk, 2, 2.0 * TOKENS_PER_S, Some(ms(200)), Admission::Refuse);
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        tokio::time::sleep(ms(10000)).await;
         let ends = world.ends();
         let of = |lane: Lane| ends.iter().filter(move |e| e.lane == lane);
         let late = |lane: Lane| of(lane).filter(|e| e.queue.is_none() || Some(e.ended) > e.deadline).count();
@@ -252,10 +277,10 @@ async fn bulk_under_changing_enforcement_keeps_its_promises_nearly_always() {
 #[tokio::test(start_paused = true)]
 async fn two_tenants_of_unequal_demand_get_equal_service() {
     simulate(async {
-        let world = World::start(EngineConfig::default());
+        let world = World::start(config());
         world.source(Lane::Bulk, 1, 10.0 * TOKENS_PER_S, None, Admission::Wait);
         world.source(Lane::Bulk, 2, TOKENS_PER_S, None, Admission::Wait);
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(ms(5000)).await;
         let served = world.computed(|end| end.tenant);
         let share = served[&1] as f64 / (served[&1] + served[&2]) as f64;
         assert!((0.48..=0.52).contains(&share), "{served:?}");
@@ -266,7 +291,7 @@ async fn two_tenants_of_unequal_demand_get_equal_service() {
 #[tokio::test(start_paused = true)]
 async fn the_flood_of_one_tenant_gets_no_other_refused() {
     simulate(async {
-        let world = World::start(EngineConfig::default());
+        let world = World::start(config());
         world.source(Lane::Enforcement, 1, 10.0 * TOKENS_PER_S, Some(ms(60)), Admission::Refuse);
         tokio::time::sleep(ms(500)).await;
         for _ in 0..200 {
@@ -284,7 +309,7 @@ async fn the_flood_of_one_tenant_gets_no_other_refused() {
 #[tokio::test(start_paused = true)]
 async fn callers_of_one_tenant_that_wait_for_room_do_not_keep_another_out() {
     simulate(async {
-        let config = EngineConfig { queue: 16, ..EngineConfig::default() };
+        let config = EngineConfig { queue: 16, ..config() };
         let world = World::start(config);
         for _ in 0..500 {
             world.push(Lane::Bulk, 1, &[60], None, Admission::Wait, None).unwrap();
@@ -293,7 +318,7 @@ async fn callers_of_one_tenant_that_wait_for_room_do_not_keep_another_out() {
         tokio::time::sleep(ms(40)).await;
         let ends = world.ends();
         assert!(ends.iter().any(|e| e.tenant == 2) && ends.len() < 30, "{}", ends.len());
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(ms(5000)).await;
         assert_eq!(world.ends().len(), 501);
     })
     .await;
@@ -302,11 +327,11 @@ async fn callers_of_one_tenant_that_wait_for_room_do_not_keep_another_out() {
 #[tokio::test(start_paused = true)]
 async fn lower_lanes_keep_their_share() {
     simulate(async {
-        let world = World::start(EngineConfig::default());
+        let world = World::start(config());
         for lane in Lane::ALL {
             world.source(lane, 1, 3.0 * TOKENS_PER_S, None, Admission::Refuse);
         }
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(ms(5000)).await;
         let served = world.computed(|end| end.lane);
         let all: usize = served.values().sum();
         let share = |lane| served[&lane] as f64 / all as f64;
@@ -320,15 +345,14 @@ async fn lower_lanes_keep_their_share() {
 #[tokio::test(start_paused = true)]
 async fn work_that_was_cancelled_is_not_computed() {
     simulate(async {
-        let world = World::start(EngineConfig::default());
-        let tickets: Vec<Ticket> = (0..50)
-            .map(|_| world.push(Lane::Bulk, 1, &[50], None, Admission::Wait, None).unwrap())
-            .collect();
+        let world = World::start(config());
+        let tickets: Vec<Ticket> =
+            (0..50).map(|_| world.push(Lane::Bulk, 1, &[50], None, Admission::Wait, None).unwrap()).collect();
         tokio::time::sleep(ms(1)).await;
         for ticket in tickets {
             world.0.borrow_mut().queue.cancel(ticket, now());
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(ms(1000)).await;
         let stats = world.0.borrow().queue.stats();
         assert!(stats.tokens <= 150, "the batch in the encoder at most: {stats:?}");
         assert_eq!((stats.lanes.bulk.cancelled, stats.lanes.bulk.waiting_tokens), (50, 0));
@@ -339,7 +363,7 @@ async fn work_that_was_cancelled_is_not_computed() {
 #[tokio::test(start_paused = true)]
 async fn equal_texts_are_computed_once_and_urgency_is_catching() {
     simulate(async {
-        let world = World::start(EngineConfig::default());
+        let world = World::start(config());
         for _ in 0..100 {
             let _ = world.push(Lane::Bulk, 1, &[100], None, Admission::Wait, None);
         }
@@ -354,7 +378,7 @@ async fn equal_texts_are_computed_once_and_urgency_is_catching() {
         for ticket in [first, urgent] {
             world.0.borrow_mut().queue.cancel(ticket, now());
         }
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(ms(2000)).await;
         let stats = world.0.borrow().queue.stats();
         assert_eq!((stats.tokens, stats.joined), (100 * 100 + 40, 2));
     })
@@ -364,7 +388,7 @@ async fn equal_texts_are_computed_once_and_urgency_is_catching() {
 #[tokio::test(start_paused = true)]
 async fn a_shared_text_stays_until_its_last_waiter_leaves() {
     simulate(async {
-        let world = World::start(EngineConfig::default());
+        let world = World::start(config());
         let shared = || world.push(Lane::Bulk, 1, &[40], None, Admission::Wait, Some(1)).unwrap();
         let tickets = [shared(), shared(), shared()];
         let mut inner = world.0.borrow_mut();
@@ -380,7 +404,8 @@ async fn a_shared_text_stays_until_its_last_waiter_leaves() {
 #[tokio::test(start_paused = true)]
 async fn what_even_an_idle_engine_cannot_do_in_time_is_no_overload() {
     simulate(async {
-        let config = EngineConfig { queue_tokens: PerLane { enforcement: 9000, interactive: 1, bulk: 1 }, ..Default::default() };
+        let config =
+            EngineConfig { queue_tokens: PerLane { enforcement: 9000, interactive: 1, bulk: 1 }, ..config() };
         let world = World::start(config);
         let push = |time| world.push(Lane::Enforcement, 1, &[200], Some(time), Admission::Refuse, None);
         // One request a second is tried all the same: the measured speed may be that of a bad moment.
@@ -400,12 +425,12 @@ async fn what_even_an_idle_engine_cannot_do_in_time_is_no_overload() {
 #[tokio::test(start_paused = true)]
 async fn tenants_are_forgotten_when_they_have_nothing_to_come() {
     simulate(async {
-        let world = World::start(EngineConfig { tenants: 8, ..EngineConfig::default() });
+        let world = World::start(EngineConfig { tenants: 8, ..config() });
         for tenant in 0..100 {
             world.push(Lane::Bulk, tenant, &[30], None, Admission::Wait, None).unwrap();
         }
         assert!(world.0.borrow().queue.tenants() <= 9);
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(ms(1000)).await;
         assert_eq!((world.ends().len(), world.0.borrow().queue.tenants()), (100, 0));
     })
     .await;

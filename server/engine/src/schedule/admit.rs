@@ -77,7 +77,8 @@ impl<R, E> Queue<R, E> {
             return Err(Refusal::Deadline);
         }
         if self.with_margin(self.estimate.batch(own)) > time {
-            let may_probe = self.last_probe.is_none_or(|last| now.saturating_duration_since(last) >= PROBE_EVERY);
+            let may_probe =
+                self.last_probe.is_none_or(|last| now.saturating_duration_since(last) >= PROBE_EVERY);
             return if self.is_idle() && may_probe { Ok(true) } else { Err(Refusal::Deadline) };
         }
         let needed = self.with_margin(self.forecast(lane, tenant, own, now));
@@ -147,9 +148,7 @@ impl<R, E> Queue<R, E> {
                 self.check_room(lane, &tenant, count, tokens)?;
                 false
             }
-            Admission::Wait => {
-                self.lanes.of(lane).parked > 0 || !self.has_room(lane, &tenant, count, tokens)
-            }
+            Admission::Wait => self.lanes.of(lane).parked > 0 || !self.has_room(lane, &tenant, count, tokens),
         };
         if must_wait {
             self.check_parked(lane, &tenant, own)?;
@@ -223,7 +222,8 @@ impl<R, E> Queue<R, E> {
         let all = texts.iter().map(Text::tokens).sum();
         self.lanes.of_mut(lane).unpark(place, all);
         let Some(request) = self.requests.get_mut(key) else { return false };
-        if let State::Parked { texts, .. } = std::mem::replace(&mut request.state, State::Queued(Vec::new())) {
+        if let State::Parked { texts, .. } = std::mem::replace(&mut request.state, State::Queued(Vec::new()))
+        {
             self.enqueue(key, texts);
         }
         true
@@ -283,8 +283,8 @@ impl<R, E> Queue<R, E> {
         if item.is_taken() || item.lane < lane {
             return;
         }
-        let sooner = item.lane > lane
-            || self.lanes.of(lane).backlog(tenant) < self.lanes.of(lane).ahead(item.place);
+        let sooner =
+            item.lane > lane || self.lanes.of(lane).backlog(tenant) < self.lanes.of(lane).ahead(item.place);
         if !sooner {
             return;
         }

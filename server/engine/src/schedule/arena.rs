@@ -79,10 +79,9 @@ impl<T> Arena<T> {
 
     /// All entries, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter_map(|(slot, entry)| entry.as_ref().map(|(serial, value)| (Key { serial: *serial, slot }, value)))
+        self.slots.iter().enumerate().filter_map(|(slot, entry)| {
+            entry.as_ref().map(|(serial, value)| (Key { serial: *serial, slot }, value))
+        })
     }
 }
 

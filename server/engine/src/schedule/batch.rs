@@ -151,7 +151,8 @@ impl<R, E> Queue<R, E> {
                 continue;
             };
             let limit = shorter(draft.limit, self.limit(key, tokens, draft.batch.taken));
-            let in_time = allowance.owed || limit.is_none_or(|limit| self.lasts(draft.total + tokens) <= limit);
+            let in_time =
+                allowance.owed || limit.is_none_or(|limit| self.lasts(draft.total + tokens) <= limit);
             if !draft.batch.entries.is_empty() && (tokens > left || !in_time) {
                 return;
             }
@@ -191,9 +192,8 @@ impl<R, E> Queue<R, E> {
     fn drop_late(&mut self, key: Key, before: usize, now: Instant) -> bool {
         let Some(item) = self.items.get(key) else { return false };
         let end = now + self.estimate.batch(before + item.left);
-        let is_late = |waiter: &Pending<R, E>| {
-            waiter.deadline.is_some_and(|d| d <= now || (d < end && !waiter.probe))
-        };
+        let is_late =
+            |waiter: &Pending<R, E>| waiter.deadline.is_some_and(|d| d <= now || (d < end && !waiter.probe));
         let waiters = item.waiters.iter().map(|(waiter, _)| *waiter);
         let late: Vec<Key> = waiters.filter(|w| self.requests.get(*w).is_some_and(is_late)).collect();
         late.into_iter().for_each(|request| self.expire(request));

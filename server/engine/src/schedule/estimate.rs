@@ -142,7 +142,10 @@ mod tests {
         for n in [10, 400, 50, 200, 30, 800, 100].into_iter().cycle().take(100) {
             estimate.observe(n, ms(0.5 + n as f64 / 20.0));
         }
-        assert!(near(estimate.rate(), 20_000.0) && near(estimate.overhead().as_secs_f64(), 0.0005), "{estimate:?}");
+        assert!(
+            near(estimate.rate(), 20_000.0) && near(estimate.overhead().as_secs_f64(), 0.0005),
+            "{estimate:?}"
+        );
     }
 
     #[test]

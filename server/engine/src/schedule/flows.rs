@@ -95,12 +95,14 @@ impl Flows {
         self.find(tenant).map_or(0, |flow| flow.tokens + flow.parked_tokens)
     }
 
-    /// Tokens that are served before `own` new ones of a tenant are: its own line, and of every other at most as much.
+    /// Tokens that are served before `own` new ones of a tenant are: its own line, and of every other at most as much. What
+    /// others bring meanwhile may come before the end of this line too; they are expected to bring as much again as they
+    /// have now.
     pub fn before(&self, tenant: &Tenant, own: usize) -> usize {
         let line = self.backlog(tenant);
         let ours = self.key_of(tenant);
         let others = self.flows.iter().filter(|(key, _)| Some(*key) != ours);
-        line + others.map(|(_, f)| (f.tokens + f.parked_tokens).min(line + own)).sum::<usize>()
+        line + others.map(|(_, f)| (2 * (f.tokens + f.parked_tokens)).min(line + own)).sum::<usize>()
     }
 
     /// Tokens before this place in its own line; about, for who left the line from behind it counts as served.
