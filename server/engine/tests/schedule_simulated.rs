@@ -230,6 +230,14 @@ async fn enforcement_waits_for_one_bulk_batch_at_most() {
             ends.iter().filter(|e| e.lane == Lane::Enforcement).map(|e| e.ended - e.pushed).max().unwrap();
         assert!(whole <= 2 * ms(5) + TICK + TICK, "its own batch is not filled up with bulk: {whole:?}");
         assert!(ends.iter().any(|e| e.tokens == 1600), "the long texts are computed too");
+        let mut encoded: Vec<Duration> = ends
+            .iter()
+            .filter(|e| e.lane == Lane::Enforcement)
+            .map(|e| e.ended - e.pushed - e.queue.unwrap())
+            .collect();
+        encoded.sort_unstable();
+        // Alone it lasts 1.2 ms.
+        assert!(encoded[100] <= ms(2), "{:?}", encoded[100]);
     })
     .await;
 }
@@ -284,6 +292,34 @@ async fn two_tenants_of_unequal_demand_get_equal_service() {
         let served = world.computed(|end| end.tenant);
         let share = served[&1] as f64 / (served[&1] + served[&2]) as f64;
         assert!((0.48..=0.52).contains(&share), "{served:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn service_is_counted_in_tokens_and_not_in_texts() {
+    simulate(async {
+        let world = World::start(config());
+        for _ in 0..400 {
+            world.push(Lane::Bulk, 1, &[80], None, Admission::Wait, None).unwrap();
+            world.push(Lane::Bulk, 2, &[10], None, Admission::Wait, None).unwrap();
+        }
+        tokio::time::sleep(ms(300)).await;
+        let served = world.computed(|end| end.tenant);
+        let share = served[&1] as f64 / (served[&1] + served[&2]) as f64;
+        assert!((0.45..=0.55).contains(&share), "{served:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_tenant_never_has_the_whole_room_of_a_lane() {
+    simulate(async {
+        let world = World::start(EngineConfig { queue: 16, ..config() });
+        let push = |tenant| world.push(Lane::Enforcement, tenant, &[30], None, Admission::Refuse, None);
+        let taken = (0..100).filter(|_| push(1).is_ok()).count();
+        assert_eq!(taken, 8, "half of the lane");
+        assert!(push(2).is_ok());
     })
     .await;
 }
