@@ -71,7 +71,7 @@ async fn server_without_caches(calibration: &str) -> Server {
     assert!(Path::new(calibration).is_absolute());
     Server::start(&format!(
         "[server]\ndefault_deadline_ms = 60000\n[model]\ncalibration = {calibration:?}\n\
-         [engine]\nintent_cache_mb = 0\naction_cache_mb = 0\n"
+         [engine]\nintent_cache_mb = 0\naction_cache_mb = 0\ndecision_cache_mb = 0\n"
     ))
     .await
 }

@@ -1,8 +1,10 @@
 //! What goes in and what comes out.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rhumb_drift::{Action, ContextItem, Decision, Evidence, Features, Intent, Status};
+
+use crate::schedule::{Admission, Lane, Tenant};
 
 /// One action to score.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +15,26 @@ pub struct ScoreInput {
     pub action: Action,
     /// What the agent read before.
     pub context: Vec<ContextItem>,
+}
+
+/// Who asks, and how urgently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// How urgent it is.
+    pub lane: Lane,
+    /// On whose account.
+    pub tenant: Tenant,
+    /// When nobody will want the answer any more.
+    pub deadline: Option<Instant>,
+    /// What to do where there is no room.
+    pub admission: Admission,
+}
+
+impl Call {
+    /// Of somebody who has all the time.
+    pub fn bulk() -> Self {
+        Self { lane: Lane::Bulk, tenant: Tenant::default(), deadline: None, admission: Admission::Wait }
+    }
 }
 
 /// The score of one action.
@@ -45,14 +67,16 @@ pub struct Answer {
 pub struct Timings {
     /// From call to answer.
     pub total: Duration,
-    /// Waiting for the encoder, summed over the texts of the request.
+    /// Waiting for the encoder: that of the request's text that was finished last.
     pub queue: Duration,
-    /// In the encoder's batches, summed likewise.
+    /// From the first batch with a part of that text to the end of the last.
     pub encode: Duration,
     /// Features, calibration, policy.
     pub drift: Duration,
-    /// Whether the intent's vectors were at hand.
+    /// Whether the intent's vectors were at hand, or not needed.
     pub intent_cached: bool,
-    /// Whether the action's vectors were at hand.
+    /// Whether the action's vectors were at hand, or not needed.
     pub action_cached: bool,
+    /// Whether the whole answer was at hand.
+    pub decision_cached: bool,
 }

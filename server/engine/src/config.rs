@@ -4,20 +4,46 @@ use serde::{Deserialize, Serialize};
 
 use rhumb_drift::Limits;
 
+use crate::schedule::{Lane, PerLane};
+
 /// Configuration of the engine, section `[engine]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineConfig {
-    /// Texts that may wait for the encoder; beyond it a request is refused.
+    /// Texts of one lane that may wait for the encoder; beyond them a request is refused, or waits for room.
     pub queue: usize,
-    /// Tokens of one micro-batch at most.
+    /// Tokens of each lane that may wait likewise.
+    pub queue_tokens: PerLane<usize>,
+    /// Requests of one lane that may wait for room.
+    pub waiting: usize,
+    /// Share of a lane, of its texts and tokens and of those who wait for room, that one tenant may hold.
+    pub tenant_share: f64,
+    /// Tenants of one lane that are told apart; those beyond share one account.
+    pub tenants: usize,
+    /// Tokens of one batch at most.
     pub batch_tokens: usize,
+    /// Milliseconds of a batch that holds enforcement or interactive work, at most, by the measured speed.
+    pub batch_ms: f64,
+    /// Milliseconds of a batch that holds bulk work only: what enforcement waits for at most.
+    pub bulk_batch_ms: f64,
+    /// Share of the tokens that each lower lane with work gets, however much is to be done above it.
+    pub lower_lane_share: f64,
+    /// What a foreseen time is multiplied with before a deadline is promised.
+    pub deadline_factor: f64,
+    /// Milliseconds that are added to it: for what comes before and after the encoder.
+    pub deadline_margin_ms: f64,
+    /// Speed that is assumed until it is measured.
+    pub assumed_tokens_per_s: f64,
+    /// Whether the encoder computes, and is timed on, a text of our own before the first request.
+    pub warm_up: bool,
     /// Megabytes of intents kept as vectors.
     pub intent_cache_mb: u64,
     /// Megabytes of actions kept as vectors.
     pub action_cache_mb: u64,
     /// Megabytes of context kept as word and value indexes.
     pub context_cache_mb: u64,
+    /// Megabytes of whole answers kept; 0: none.
+    pub decision_cache_mb: u64,
     /// Windows of one text at most; text beyond them makes the score TRUNCATED.
     pub max_windows: usize,
     /// Tokens that two neighbouring windows share.
@@ -34,10 +60,22 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             queue: 1024,
+            queue_tokens: PerLane { enforcement: 32_768, interactive: 65_536, bulk: 262_144 },
+            waiting: 4096,
+            tenant_share: 0.5,
+            tenants: 256,
             batch_tokens: 2048,
+            batch_ms: 20.0,
+            bulk_batch_ms: 5.0,
+            lower_lane_share: 0.1,
+            deadline_factor: 1.25,
+            deadline_margin_ms: 2.0,
+            assumed_tokens_per_s: 2000.0,
+            warm_up: true,
             intent_cache_mb: 128,
             action_cache_mb: 128,
             context_cache_mb: 32,
+            decision_cache_mb: 32,
             max_windows: 16,
             window_overlap: 32,
             action_bytes: 32 * 1024,
@@ -55,6 +93,8 @@ impl EngineConfig {
     pub fn check(&self) -> Result<(), String> {
         let at_least_one = [
             ("queue", self.queue),
+            ("waiting", self.waiting),
+            ("tenants", self.tenants),
             ("batch_tokens", self.batch_tokens),
             ("max_windows", self.max_windows),
             ("action_bytes", self.action_bytes),
@@ -63,8 +103,31 @@ impl EngineConfig {
         if self.window_overlap > 128 {
             return Err("engine.window_overlap: must be at most 128".to_owned());
         }
+        for lane in Lane::ALL {
+            if *self.queue_tokens.of(lane) == 0 {
+                return Err(format!("engine.queue_tokens.{}: must be at least 1", lane.name()));
+            }
+        }
+        self.check_ranges()?;
         match at_least_one.iter().find(|(_, n)| *n == 0) {
             Some((key, _)) => Err(format!("engine.{key}: must be at least 1")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_ranges(&self) -> Result<(), String> {
+        let ranges = [
+            ("tenant_share", self.tenant_share, 0.01, 1.0),
+            ("batch_ms", self.batch_ms, 0.1, 10_000.0),
+            ("bulk_batch_ms", self.bulk_batch_ms, 0.1, 10_000.0),
+            ("lower_lane_share", self.lower_lane_share, 0.0, 0.4),
+            ("deadline_factor", self.deadline_factor, 1.0, 10.0),
+            ("deadline_margin_ms", self.deadline_margin_ms, 0.0, 1000.0),
+            ("assumed_tokens_per_s", self.assumed_tokens_per_s, 1.0, 1e9),
+        ];
+        // Not a number is in no range.
+        match ranges.iter().find(|(_, n, least, most)| !(*least..=*most).contains(n)) {
+            Some((key, _, least, most)) => Err(format!("engine.{key}: must be from {least} to {most}")),
             None => Ok(()),
         }
     }

@@ -1,17 +1,27 @@
 //! Many callers to few full batches.
 //!
-//! [`Engine::score`] is the one way to a score: the server, the command line and the tests all go through it. It folds
-//! the text, looks into the caches, tokenizes what is new on the caller's side, and hands token ids to the one thread
-//! that owns the encoder. The queue to that thread is bounded; a caller that may not wait is refused at once.
+//! [`Engine::score`] is the one way to a score: the server, the command line and the tests all go through it. It looks into
+//! the cache of answers, folds the text, looks into the caches of vectors, tokenizes what is new on the caller's side, and
+//! hands token ids to [`schedule`], which decides what the one thread that owns the encoder computes next, and what is
+//! refused at once.
 
 pub mod answer;
 pub mod cache;
 pub mod config;
+mod decision;
 pub mod engine;
 pub mod error;
-pub mod worker;
+mod finish;
+mod request;
+pub mod schedule;
+pub mod scheduler;
+pub mod stats;
+mod vectors;
+mod worker;
 
-pub use answer::{Answer, ScoreInput, Timings};
+pub use answer::{Answer, Call, ScoreInput, Timings};
 pub use config::EngineConfig;
-pub use engine::{Admission, Engine};
+pub use engine::Engine;
 pub use error::EngineError;
+pub use schedule::{Admission, Lane, PerLane, Tenant};
+pub use stats::{CacheStats, EngineStats};

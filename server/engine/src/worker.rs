@@ -1,129 +1,69 @@
 //! The thread that owns the encoder.
 //!
-//! It takes what waits, up to a budget of tokens, drops what nobody waits for any more, and answers each job on its own
-//! channel. A panic or an error of the encoder costs the jobs of that batch and nothing else.
+//! It warms the encoder up, which measures it too, and then computes batch after batch. A panic or an error of the encoder
+//! costs the requests of that batch and nothing else.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rhumb_models::encoder::{Encoder, Encoding};
-use tokio::sync::{mpsc, oneshot};
 
-use crate::error::EngineError;
+use crate::config::EngineConfig;
+use crate::scheduler::Scheduler;
 
-/// The texts of one request, as windows of token ids.
-#[derive(Debug)]
-pub struct Job {
-    /// Token ids of each window, special tokens included.
-    pub windows: Vec<Vec<u32>>,
-    /// When nobody will want the answer any more.
-    pub deadline: Option<Instant>,
-    /// When it was queued.
-    pub queued: Instant,
-    /// Where the answer goes.
-    pub reply: oneshot::Sender<Result<Encoded, EngineError>>,
-}
+/// Texts of the larger batch of the warm-up.
+const WARM_UP_TEXTS: usize = 8;
 
-/// What the encoder made of one job.
-#[derive(Debug)]
-pub struct Encoded {
-    /// One for each window.
-    pub encodings: Vec<Encoding>,
-    /// Time in the queue.
-    pub queue: Duration,
-    /// Time of the whole micro-batch in the encoder.
-    pub encode: Duration,
-}
+/// Ends what waits when the thread ends, however it ends.
+struct Gone<'a>(&'a Scheduler, &'a EngineConfig);
 
-/// Counters of the worker.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Micro-batches computed.
-    pub batches: AtomicU64,
-    /// Texts computed.
-    pub texts: AtomicU64,
-    /// Tokens computed.
-    pub tokens: AtomicU64,
-    /// Texts dropped because nobody waited for them any more.
-    pub dropped: AtomicU64,
-}
-
-impl Job {
-    fn tokens(&self) -> usize {
-        self.windows.iter().map(Vec::len).sum()
-    }
-
-    /// The job, if somebody still waits for it; else it is answered, counted and gone.
-    fn if_wanted(self, now: Instant, counters: &Counters) -> Option<Self> {
-        if self.deadline.is_none_or(|d| d > now) && !self.reply.is_closed() {
-            return Some(self);
-        }
-        counters.dropped.fetch_add(1, Ordering::Relaxed);
-        // The caller may be gone; then there is nobody to tell.
-        let _ = self.reply.send(Err(EngineError::Deadline));
-        None
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.0.abandon(self.1);
     }
 }
 
-/// Runs until every sender is gone.
+/// Runs until the scheduler is closed. `warm_up` is a text as token ids; without one nothing is measured beforehand.
 pub fn run(
-    mut jobs: mpsc::Receiver<Job>,
+    scheduler: &Arc<Scheduler>,
     encoder: &mut dyn Encoder,
-    batch_tokens: usize,
-    counters: &Arc<Counters>,
+    warm_up: Option<&[u32]>,
+    config: &EngineConfig,
 ) {
-    while let Some(first) = jobs.blocking_recv() {
-        let batch = collect(first, &mut jobs, batch_tokens);
-        let now = Instant::now();
-        let batch: Vec<Job> = batch.into_iter().filter_map(|job| job.if_wanted(now, counters)).collect();
-        if !batch.is_empty() {
-            answer(batch, encoder, counters);
+    let _gone = Gone(scheduler, config);
+    if let Some(ids) = warm_up {
+        measure(scheduler, encoder, ids);
+    }
+    scheduler.set_ready();
+    let mut done = None;
+    while let Some(batch) = scheduler.next_batch(done.take()) {
+        let texts: Vec<&[u32]> = batch.entries.iter().map(|entry| entry.ids()).collect();
+        let answer = encode(encoder, &texts);
+        if let Err(failure) = &answer {
+            tracing::error!(%failure, windows = texts.len(), tokens = batch.total(), "encoder failed");
+        }
+        drop(texts);
+        done = Some((batch, answer));
+    }
+}
+
+/// The first batch allocates and is not counted.
+fn measure(scheduler: &Scheduler, encoder: &mut dyn Encoder, ids: &[u32]) {
+    for (texts, counts) in [(1, false), (1, true), (WARM_UP_TEXTS, true)] {
+        let batch = vec![ids; texts];
+        let started = Instant::now();
+        match encode(encoder, &batch) {
+            Ok(_) if counts => scheduler.observe(ids.len() * texts, started.elapsed()),
+            Ok(_) => {}
+            Err(failure) => return tracing::warn!(%failure, "the warm-up failed"),
         }
     }
 }
 
-/// Takes what already waits until the budget is reached; the last job taken may go beyond it.
-fn collect(first: Job, jobs: &mut mpsc::Receiver<Job>, batch_tokens: usize) -> Vec<Job> {
-    let mut tokens = first.tokens();
-    let mut batch = vec![first];
-    while tokens < batch_tokens {
-        let Ok(job) = jobs.try_recv() else { break };
-        tokens += job.tokens();
-        batch.push(job);
-    }
-    batch
-}
-
-fn answer(batch: Vec<Job>, encoder: &mut dyn Encoder, counters: &Counters) {
-    let started = Instant::now();
-    let texts: Vec<&[u32]> = batch.iter().flat_map(|job| job.windows.iter().map(Vec::as_slice)).collect();
-    let tokens: usize = texts.iter().map(|t| t.len()).sum();
-    let result = catch_unwind(AssertUnwindSafe(|| encoder.encode(&texts)));
-    let encode = started.elapsed();
-    counters.batches.fetch_add(1, Ordering::Relaxed);
-    counters.texts.fetch_add(batch.len() as u64, Ordering::Relaxed);
-    counters.tokens.fetch_add(tokens as u64, Ordering::Relaxed);
-    let failure = match result {
-        Ok(Ok(encodings)) if encodings.len() == texts.len() => {
-            return deliver(batch, encodings, started, encode);
-        }
-        Ok(Ok(encodings)) => format!("{} answers for {} texts", encodings.len(), texts.len()),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "panicked".to_owned(),
-    };
-    tracing::error!(%failure, texts = batch.len(), tokens, "encoder failed");
-    for job in batch {
-        let _ = job.reply.send(Err(EngineError::Encoder(failure.clone())));
-    }
-}
-
-fn deliver(batch: Vec<Job>, encodings: Vec<Encoding>, started: Instant, encode: Duration) {
-    let mut encodings = encodings.into_iter();
-    for job in batch {
-        let of_job = encodings.by_ref().take(job.windows.len()).collect();
-        let queue = started.duration_since(job.queued);
-        let _ = job.reply.send(Ok(Encoded { encodings: of_job, queue, encode }));
+fn encode(encoder: &mut dyn Encoder, texts: &[&[u32]]) -> Result<Vec<Encoding>, String> {
+    match catch_unwind(AssertUnwindSafe(|| encoder.encode(texts))) {
+        Ok(answer) => answer.map_err(|e| e.to_string()),
+        Err(_) => Err("panicked".to_owned()),
     }
 }

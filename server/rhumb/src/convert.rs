@@ -273,6 +273,7 @@ fn timings(timings: Timings) -> v1::Timings {
         drift_ms: ms(timings.drift),
         intent_cached: timings.intent_cached,
         action_cached: timings.action_cached,
+        decision_cached: timings.decision_cached,
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rhumb_drift::{Action, Intent};
-use rhumb_engine::{Admission, Engine, ScoreInput};
+use rhumb_engine::{Call, Engine, ScoreInput};
 use rhumb_models::encoder::{Encoder, EncoderInfo};
 use serde::Serialize;
 
@@ -181,7 +181,7 @@ async fn bench_score(engine: &Engine, wait: Duration) -> Result<ScoreCell, Failu
     let started = Instant::now();
     let mut n = 0usize;
     while started.elapsed() < wait || totals.len() < LEAST_CALLS {
-        let answer = engine.score(new_action(n), None, Admission::Wait).await.map_err(Failure::check)?;
+        let answer = engine.score(new_action(n), &Call::bulk()).await.map_err(Failure::check)?;
         n += 1;
         if answer.timings.intent_cached {
             totals.push(answer.timings.total);

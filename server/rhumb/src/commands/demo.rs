@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use rhumb_engine::Call;
 use rhumb_models::bundle::BundleError;
 use rhumb_models::{FetchOutcome, Store};
 use rhumb_proto::v1::{HopScore, Origin, ScoreChainRequest, ScoreChainResponse, ScoreResponse, Verdict};
@@ -30,7 +31,8 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
         .map_err(Failure::check)?;
     let request: ScoreChainRequest = json::parse(CHAIN).map_err(Failure::check)?;
     let started = start_off_thread(Wanted::from(&args.engine)).await?;
-    let response = score_chain(&started.engine, request.clone(), None).await.map_err(Failure::check)?;
+    let response =
+        score_chain(&started.engine, request.clone(), &Call::bulk()).await.map_err(Failure::check)?;
     started.stop();
     if args.json {
         anstream::println!("{}", serde_json::to_string(&response).map_err(Failure::check)?);

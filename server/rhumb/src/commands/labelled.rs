@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use futures::stream::{self, StreamExt as _};
 use rhumb_drift::Effect;
-use rhumb_engine::{Admission, Answer, Engine, EngineError, ScoreInput};
+use rhumb_engine::{Answer, Call, Engine, EngineError, ScoreInput};
 use rhumb_proto::{json, v1};
 use sha2::{Digest as _, Sha256};
 
@@ -107,7 +107,7 @@ pub fn digest(text: &str) -> String {
 /// The first line that cannot be scored.
 pub async fn score(engine: &Engine, lines: Vec<Labelled>) -> Result<Vec<(Labelled, Answer)>, Failure> {
     let answers = stream::iter(lines).map(|line| async move {
-        let answer = engine.score(line.input.clone(), None, Admission::Wait).await;
+        let answer = engine.score(line.input.clone(), &Call::bulk()).await;
         match answer {
             Ok(answer) => Ok((line, answer)),
             Err(EngineError::Input(e)) => Err(Failure::input(format!("{}: {e}", line.place))),

@@ -4,7 +4,7 @@ use std::io::{BufRead, Write};
 use std::process::ExitCode;
 
 use futures::stream::StreamExt as _;
-use rhumb_engine::{Admission, Engine, EngineError};
+use rhumb_engine::{Call, Engine, EngineError};
 use rhumb_proto::{json, v1};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -139,7 +139,7 @@ async fn answer(scorer: &Scorer, line: Line) -> Result<Answered, Failure> {
 async fn score(engine: &Engine, request: v1::ScoreRequest) -> Result<v1::ScoreResponse, EngineError> {
     let id = request.request_id.clone();
     let input = convert::input(request)?;
-    let answer = engine.score(input, None, Admission::Wait).await?;
+    let answer = engine.score(input, &Call::bulk()).await?;
     Ok(convert::response(id, answer, engine))
 }
 

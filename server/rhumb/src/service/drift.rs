@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{self, Stream, StreamExt as _};
 use rhumb_drift::{InputError, Intent};
-use rhumb_engine::{Admission, Engine, EngineError, ScoreInput};
+use rhumb_engine::{Call, Engine, EngineError, Lane, ScoreInput};
 use rhumb_proto::v1::drift_service_server::DriftService;
 use rhumb_proto::v1::{
-    Hop, HopScore, ScoreBatchRequest, ScoreBatchResponse, ScoreChainRequest, ScoreChainResponse,
-    ScoreRequest, ScoreResponse,
+    EngineStats, GetStatsRequest, Hop, HopScore, ScoreBatchRequest, ScoreBatchResponse, ScoreChainRequest,
+    ScoreChainResponse, ScoreRequest, ScoreResponse,
 };
 use tokio::sync::watch;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
+use super::caller::Caller;
 use super::deadline::Deadline;
-use super::errors;
+use super::{errors, stats};
 use crate::convert;
 
 /// Requests of one batch, hops of one chain.
@@ -55,23 +56,23 @@ impl DriftApi {
 }
 
 /// Scores one request of many: what cannot be read gets an answer that says so.
-async fn score_one(
-    engine: &Engine,
-    request: ScoreRequest,
-    deadline: Instant,
-) -> Result<ScoreResponse, Status> {
+async fn score_one(engine: &Engine, request: ScoreRequest, call: Call) -> Result<ScoreResponse, Status> {
     let request_id = request.request_id.clone();
     let input = match convert::input(request) {
         Ok(input) => input,
         Err(e) => return Ok(convert::unparsable(request_id, e.to_string(), Some(engine))),
     };
-    match engine.score(input, Some(deadline), Admission::Wait).await {
+    match engine.score(input, &call).await {
         Ok(answer) => Ok(convert::response(request_id, answer, engine)),
         Err(EngineError::Input(e)) => Ok(convert::unparsable(request_id, e.to_string(), Some(engine))),
         Err(EngineError::Stopped) => Err(errors::status(&EngineError::Stopped)),
         // One that is late or lost costs itself alone.
         Err(e) => Ok(convert::failed(request_id, errors::reason(&e), engine)),
     }
+}
+
+fn caller<T>(request: &Request<T>, lane: Lane) -> Result<Caller, Status> {
+    Caller::of(request.metadata(), lane).map_err(|e| errors::bad_request(&e))
 }
 
 fn at_most_many(field: &str, count: usize) -> Result<(), Status> {
@@ -89,14 +90,14 @@ fn at_most_many(field: &str, count: usize) -> Result<(), Status> {
 pub async fn score_chain(
     engine: &Engine,
     request: ScoreChainRequest,
-    deadline: Option<Instant>,
+    call: &Call,
 ) -> Result<ScoreChainResponse, EngineError> {
     let intent = convert::intent(request.intent);
     let inputs = request.hops.into_iter().enumerate().map(|(i, hop)| hop_input(i, hop, &intent));
     let inputs: Vec<(HopScore, ScoreInput)> = inputs.collect::<Result<_, _>>()?;
     let scores = stream::iter(inputs.into_iter().map(|(mut hop, input)| async move {
         let id = hop.score.take().unwrap_or_default().request_id;
-        let answer = engine.score(input, deadline, Admission::Wait).await.map_err(|e| match e {
+        let answer = engine.score(input, call).await.map_err(|e| match e {
             EngineError::Input(e) => EngineError::Input(of_hop(hop.hop, e)),
             other => other,
         })?;
@@ -153,12 +154,12 @@ fn chain_response(chain_id: String, intent: Intent, hops: Vec<HopScore>) -> Scor
 impl DriftService for DriftApi {
     async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
         let engine = self.engine()?;
-        let deadline = self.deadline(request.extensions());
+        let caller = caller(&request, Lane::Enforcement)?;
+        let call = caller.one(self.deadline(request.extensions()));
         let request = request.into_inner();
         let request_id = request.request_id.clone();
         let input = convert::input(request).map_err(|e| errors::bad_request(&e))?;
-        let answer =
-            engine.score(input, Some(deadline), Admission::Refuse).await.map_err(|e| errors::status(&e))?;
+        let answer = engine.score(input, &call).await.map_err(|e| errors::status(&e))?;
         Ok(Response::new(convert::response(request_id, answer, &engine)))
     }
 
@@ -167,10 +168,10 @@ impl DriftService for DriftApi {
         request: Request<ScoreBatchRequest>,
     ) -> Result<Response<ScoreBatchResponse>, Status> {
         let engine = &self.engine()?;
-        let deadline = self.deadline(request.extensions());
+        let call = caller(&request, Lane::Bulk)?.one_of_many(self.deadline(request.extensions()));
         let requests = request.into_inner().requests;
         at_most_many("requests", requests.len())?;
-        let scores = stream::iter(requests.into_iter().map(|r| score_one(engine, r, deadline)));
+        let scores = stream::iter(requests.into_iter().map(|r| score_one(engine, r, call.clone())));
         let answers: Vec<_> = scores.buffered(CONCURRENCY).collect().await;
         let responses = answers.into_iter().collect::<Result<_, _>>()?;
         Ok(Response::new(ScoreBatchResponse { responses }))
@@ -185,9 +186,10 @@ impl DriftService for DriftApi {
         let engine = self.engine()?;
         // A stream may live for hours; each of its requests has the configured time.
         let wait = self.default_deadline;
+        let caller = caller(&request, Lane::Bulk)?;
         let scores = request.into_inner().map(move |item| {
-            let engine = engine.clone();
-            async move { score_one(&engine, item?, Instant::now() + wait).await }
+            let (engine, call) = (engine.clone(), caller.one_of_many(Instant::now() + wait));
+            async move { score_one(&engine, item?, call).await }
         });
         Ok(Response::new(Box::pin(scores.buffer_unordered(self.stream_concurrency))))
     }
@@ -197,11 +199,15 @@ impl DriftService for DriftApi {
         request: Request<ScoreChainRequest>,
     ) -> Result<Response<ScoreChainResponse>, Status> {
         let engine = self.engine()?;
-        let deadline = self.deadline(request.extensions());
+        let call = caller(&request, Lane::Interactive)?.one_of_many(self.deadline(request.extensions()));
         let request = request.into_inner();
         at_most_many("hops", request.hops.len())?;
-        let response = score_chain(&engine, request, Some(deadline)).await.map_err(|e| errors::status(&e))?;
+        let response = score_chain(&engine, request, &call).await.map_err(|e| errors::status(&e))?;
         Ok(Response::new(response))
+    }
+
+    async fn get_stats(&self, _: Request<GetStatsRequest>) -> Result<Response<EngineStats>, Status> {
+        Ok(Response::new(stats::message(&self.engine()?.stats())))
     }
 }
 

@@ -15,8 +15,8 @@ const DOMAIN: &str = "rhumb.v1";
 pub fn status(error: &EngineError) -> Status {
     let code = match error {
         EngineError::Input(input) => return bad_request(input),
-        EngineError::Overloaded => {
-            let details = ErrorDetails::with_retry_info(Some(rhumb_engine::engine::RETRY_AFTER));
+        EngineError::Overloaded { retry_after } => {
+            let details = ErrorDetails::with_retry_info(Some(*retry_after));
             return Status::with_error_details(Code::ResourceExhausted, error.to_string(), details);
         }
         EngineError::Deadline => Code::DeadlineExceeded,
@@ -33,7 +33,7 @@ pub fn status(error: &EngineError) -> Status {
 pub fn reason(error: &EngineError) -> &'static str {
     match error {
         EngineError::Input(_) => "action_unparsable",
-        EngineError::Overloaded => "scorer_overloaded",
+        EngineError::Overloaded { .. } => "scorer_overloaded",
         EngineError::Deadline => "scorer_timeout",
         EngineError::Stopped | EngineError::Encoder(_) => "scorer_unavailable",
     }
@@ -68,9 +68,10 @@ mod tests {
 
     #[test]
     fn overload_says_when_to_come_back() {
-        let status = status(&EngineError::Overloaded);
+        let retry_after = std::time::Duration::from_millis(37);
+        let status = status(&EngineError::Overloaded { retry_after });
         assert_eq!(status.code(), Code::ResourceExhausted);
-        assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+        assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(retry_after));
     }
 
     #[test]

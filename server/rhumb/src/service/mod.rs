@@ -1,6 +1,8 @@
 //! gRPC.
 
+pub mod caller;
 pub mod deadline;
 pub mod drift;
 pub mod errors;
 pub mod server;
+pub mod stats;

@@ -45,7 +45,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
 
     tokio::pin!(stop);
     let started = tokio::select! {
-        started = start_off_thread(wanted) => started?,
+        started = warm(wanted) => started?,
         () = &mut stop => return Ok(()),
     };
     engine.send_replace(Some(started.engine.clone()));
@@ -59,6 +59,13 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     engine.send_replace(None);
     drain.send_replace(true);
     finish(server, started, Duration::from_millis(config.server.drain_ms)).await
+}
+
+/// Health says SERVING when the first request finds a warm encoder of known speed.
+async fn warm(wanted: Wanted) -> Result<Started, Failure> {
+    let started = start_off_thread(wanted).await?;
+    started.engine.ready().await;
+    Ok(started)
 }
 
 async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {

@@ -6,7 +6,7 @@
 use futures::stream::{self, Stream, StreamExt as _};
 use rhumb_drift::Verdict;
 use rhumb_drift::attack::{ATTACKS, Actor, Attack, apply, find};
-use rhumb_engine::{Admission, Answer, Engine, EngineError, ScoreInput};
+use rhumb_engine::{Answer, Call, Engine, EngineError, ScoreInput};
 use serde::Serialize;
 
 use super::case::{Case, Scored, Scores, scores};
@@ -173,7 +173,7 @@ impl Target<'_> {
         });
         stream::iter(inputs)
             .map(move |(place, line, input)| async move {
-                (place, line, self.engine.score(input, None, Admission::Wait).await)
+                (place, line, self.engine.score(input, &Call::bulk()).await)
             })
             .buffered(64)
     }

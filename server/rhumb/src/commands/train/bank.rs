@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rhumb_drift::bank::{Bank, Rows};
 use rhumb_drift::{IntentText, Prepared};
-use rhumb_engine::{Admission, Engine};
+use rhumb_engine::{Call, Engine};
 
 use super::super::labelled::{Labelled, digest};
 use crate::failure::Failure;
@@ -24,7 +24,7 @@ pub async fn of(engine: &Engine, lines: &[Labelled]) -> Result<Bank, Failure> {
         let action = Prepared::of(&line.input.action, &IntentText::default(), BYTES);
         let embed = |text: String| async move {
             engine
-                .embed(&text, Admission::Wait)
+                .embed(&text, &Call::bulk())
                 .await
                 .map_err(|e| Failure::check(format!("{}: {e}", line.place)))
         };

@@ -1,0 +1,209 @@
+//! The next batch.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::arena::Key;
+use super::lane::{Lane, PerLane};
+use super::{Queue, item::Pending};
+
+/// One window of a batch.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub(super) item: Key,
+    pub(super) window: usize,
+    windows: Arc<[Vec<u32>]>,
+}
+
+impl Entry {
+    /// Token ids, special tokens included.
+    pub fn ids(&self) -> &[u32] {
+        self.windows.get(self.window).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Windows that are computed together, the longest first.
+#[derive(Debug)]
+pub struct Batch {
+    /// The windows.
+    pub entries: Vec<Entry>,
+    /// Tokens of each lane.
+    pub tokens: PerLane<usize>,
+    pub(super) taken: Instant,
+}
+
+impl Batch {
+    /// Tokens of all windows.
+    pub fn total(&self) -> usize {
+        Lane::ALL.iter().map(|lane| *self.tokens.of(*lane)).sum()
+    }
+}
+
+/// What the encoder is busy with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InEncoder {
+    since: Instant,
+    tokens: usize,
+}
+
+/// A batch that is being filled.
+struct Draft {
+    batch: Batch,
+    total: usize,
+    /// The time that the batch may take so that none of its texts is late.
+    limit: Option<Duration>,
+}
+
+/// How a lane fills a batch.
+#[derive(Clone, Copy)]
+struct Allowance {
+    tokens: usize,
+    /// What is owed comes along even where that takes a text's reserve: it was reckoned with when the text was taken.
+    owed: bool,
+}
+
+impl<R, E> Queue<R, E> {
+    /// Time until the batch in the encoder is done.
+    pub(super) fn in_encoder_for(&self, now: Instant) -> Duration {
+        self.in_encoder.map_or(Duration::ZERO, |batch| {
+            self.estimate.batch(batch.tokens).saturating_sub(now.saturating_duration_since(batch.since))
+        })
+    }
+
+    /// Takes the next batch; `None` if nothing waits. The one before must have been completed.
+    pub fn take(&mut self, now: Instant) -> Option<Batch> {
+        loop {
+            Lane::ALL.into_iter().for_each(|lane| self.admit_parked(lane, now));
+            let top = Lane::ALL.into_iter().find(|lane| self.has_work(*lane))?;
+            if let Some(mut batch) = self.draft(top, now) {
+                // Texts of one length share the encoder's kernels best.
+                batch.entries.sort_by_key(|entry| std::cmp::Reverse(entry.ids().len()));
+                self.in_encoder = Some(InEncoder { since: now, tokens: batch.total() });
+                return Some(batch);
+            }
+        }
+    }
+
+    /// Fills a batch; `None` if all of the lane was late.
+    fn draft(&mut self, top: Lane, now: Instant) -> Option<Batch> {
+        let below: Vec<Lane> = top.below().filter(|lane| self.has_work(*lane)).collect();
+        let owed: Vec<usize> = below.iter().map(|lane| self.payable(*lane)).collect();
+        let budget = self.budget(top).saturating_sub(owed.iter().sum());
+        let batch = Batch { entries: Vec::new(), tokens: PerLane::default(), taken: now };
+        let mut draft = Draft { batch, total: 0, limit: None };
+        self.fill(top, Allowance { tokens: budget, owed: false }, &mut draft);
+        if draft.batch.entries.is_empty() {
+            return None;
+        }
+        for (lane, owed) in below.iter().zip(&owed) {
+            let allowance = match *owed {
+                0 => Allowance { tokens: self.free_ride(draft.total), owed: false },
+                owed => Allowance { tokens: owed, owed: true },
+            };
+            self.fill(*lane, allowance, &mut draft);
+        }
+        self.pay(&below, &draft);
+        Some(draft.batch)
+    }
+
+    /// What a lane is owed, as soon as that is enough for its next window.
+    fn payable(&self, lane: Lane) -> usize {
+        let owed = self.lanes.of(lane).owed as usize;
+        let item = self.lanes.of(lane).head().and_then(|key| self.items.get(key));
+        let next = item.and_then(|item| item.text.windows.get(item.next)).map_or(0, Vec::len);
+        if owed >= next { owed } else { 0 }
+    }
+
+    /// Tokens that cost less here than in a batch of their own, within the micro-batch.
+    fn free_ride(&self, total: usize) -> usize {
+        let free = self.estimate.overhead().as_secs_f64() * self.estimate.rate();
+        (free as usize).min(self.budget(Lane::Bulk).saturating_sub(total))
+    }
+
+    fn pay(&mut self, below: &[Lane], draft: &Draft) {
+        let most = self.budget(Lane::Bulk) as f64;
+        for lane in Lane::ALL {
+            let flows = self.lanes.of_mut(lane);
+            if !below.contains(&lane) || flows.texts == 0 {
+                // Who has nothing waiting is owed nothing, and the highest lane owes.
+                flows.owed = 0.0;
+                continue;
+            }
+            let item = flows.head().and_then(|key| self.items.get(key));
+            let next = item.and_then(|item| item.text.windows.get(item.next)).map_or(0, Vec::len) as f64;
+            let earned = self.config.lower_lane_share * draft.total as f64;
+            let paid = *draft.batch.tokens.of(lane) as f64;
+            flows.owed = (flows.owed + earned - paid).clamp(0.0, most.max(next));
+        }
+    }
+
+    /// Adds windows of a lane, in its order, until the next one does not fit. The first window of a batch always fits.
+    fn fill(&mut self, lane: Lane, allowance: Allowance, draft: &mut Draft) {
+        let mut left = allowance.tokens;
+        while let Some(key) = self.lanes.of(lane).head() {
+            if !self.drop_late(key, draft.total, draft.batch.taken) {
+                continue;
+            }
+            let Some(item) = self.items.get(key) else { return };
+            let Some(tokens) = item.text.windows.get(item.next).map(Vec::len) else {
+                // A text without windows: nothing can be computed, and it must not hold up the line.
+                self.fail_item(key, &"a text without windows".into());
+                continue;
+            };
+            let limit = shorter(draft.limit, self.limit(key, tokens, draft.batch.taken));
+            let in_time =
+                allowance.owed || limit.is_none_or(|limit| self.lasts(draft.total + tokens) <= limit);
+            if !draft.batch.entries.is_empty() && (tokens > left || !in_time) {
+                return;
+            }
+            left = left.saturating_sub(tokens);
+            draft.limit = limit;
+            self.take_window(key, tokens, draft);
+        }
+    }
+
+    fn lasts(&self, tokens: usize) -> Duration {
+        self.estimate.batch(tokens).mul_f64(self.config.deadline_factor)
+    }
+
+    fn take_window(&mut self, key: Key, tokens: usize, draft: &mut Draft) {
+        let Some(item) = self.items.get_mut(key) else { return };
+        let windows = Arc::clone(&item.text.windows);
+        draft.batch.entries.push(Entry { item: key, window: item.next, windows });
+        *draft.batch.tokens.of_mut(item.lane) += tokens;
+        draft.total += tokens;
+        item.next += 1;
+        item.left -= tokens;
+        item.taken.get_or_insert(draft.batch.taken);
+        self.lanes.of_mut(item.lane).serve(item.place, tokens, item.is_taken());
+    }
+
+    /// The time that a batch with the next window of an item may take, so that the rest of the item is not late either.
+    fn limit(&self, key: Key, tokens: usize, now: Instant) -> Option<Duration> {
+        let item = self.items.get(key)?;
+        let waiters = item.waiters.iter().filter_map(|(waiter, _)| self.requests.get(*waiter));
+        let deadline = waiters.filter(|waiter| !waiter.probe).filter_map(|waiter| waiter.deadline).min()?;
+        let rest = item.left - tokens;
+        let rest = if rest > 0 { self.lasts(rest) } else { Duration::ZERO };
+        Some(deadline.saturating_duration_since(now).saturating_sub(rest))
+    }
+
+    /// Ends the requests that would be late even if this item were next; false if nobody is left who waits for it.
+    fn drop_late(&mut self, key: Key, before: usize, now: Instant) -> bool {
+        let Some(item) = self.items.get(key) else { return false };
+        let end = now + self.estimate.batch(before + item.left);
+        let is_late =
+            |waiter: &Pending<R, E>| waiter.deadline.is_some_and(|d| d <= now || (d < end && !waiter.probe));
+        let waiters = item.waiters.iter().map(|(waiter, _)| *waiter);
+        let late: Vec<Key> = waiters.filter(|w| self.requests.get(*w).is_some_and(is_late)).collect();
+        late.into_iter().for_each(|request| self.expire(request));
+        self.items.get(key).is_some()
+    }
+}
+
+fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

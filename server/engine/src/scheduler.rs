@@ -1,0 +1,190 @@
+//! The queue between async callers and the encoder thread: a lock held for microseconds, and a channel for each answer.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rhumb_models::encoder::Encoding;
+use tokio::sync::{oneshot, watch};
+
+use crate::answer::Call;
+use crate::config::EngineConfig;
+use crate::error::EngineError;
+use crate::schedule::{Batch, Computed, Outcome, Queue, QueueStats, Reply, Request, Text, Ticket};
+
+type ReplyTo = oneshot::Sender<Outcome<Encoding>>;
+
+/// The queue, shared.
+#[derive(Debug)]
+pub struct Scheduler {
+    state: Mutex<State>,
+    wake: Condvar,
+    ready: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue<ReplyTo, Encoding>,
+    /// No engine is left, or no encoder.
+    closed: bool,
+}
+
+/// The texts of one request, computed.
+#[derive(Debug)]
+pub struct Encoded {
+    /// In the order of the request.
+    pub texts: Vec<Arc<Computed<Encoding>>>,
+    /// Time in the queue of the text that was finished last.
+    pub queue: Duration,
+    /// From then until it was finished.
+    pub encode: Duration,
+}
+
+/// The clock of callers: it stands still in tests that pause time.
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Takes the caller's request out of the queue where the caller goes away.
+struct Leave<'a> {
+    scheduler: &'a Scheduler,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.scheduler.lock().queue.cancel(ticket, now());
+        }
+    }
+}
+
+impl Scheduler {
+    /// An empty queue.
+    pub fn new(config: &EngineConfig) -> Self {
+        let state = State { queue: Queue::new(config), closed: false };
+        Self { state: Mutex::new(state), wake: Condvar::new(), ready: watch::Sender::new(false) }
+    }
+
+    /// A panic under the lock leaves a queue that may have lost a request, and no reason to lose all others.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a request would be refused of which `least` tokens are known so far.
+    ///
+    /// # Errors
+    /// Overloaded, or a deadline that cannot be kept.
+    pub fn check(&self, call: &Call, least: usize) -> Result<(), EngineError> {
+        let now = now();
+        let mut state = self.lock();
+        Ok(state.queue.check(call.lane, &call.tenant, call.deadline, call.admission, least, now)?)
+    }
+
+    /// Has texts computed. A caller that drops this future leaves the queue.
+    ///
+    /// # Errors
+    /// Refused, late, failed, stopped.
+    pub async fn encode(&self, call: &Call, texts: Vec<Text>) -> Result<Encoded, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request {
+            lane: call.lane,
+            tenant: call.tenant.clone(),
+            deadline: call.deadline,
+            admission: call.admission,
+            texts,
+            reply,
+        };
+        let ticket = self.push(request)?;
+        let mut leave = Leave { scheduler: self, ticket: Some(ticket) };
+        let outcome = answer.await;
+        leave.ticket = None;
+        match outcome {
+            Ok(Outcome::Done { texts, queue, encode }) => Ok(Encoded { texts, queue, encode }),
+            Ok(Outcome::Expired) => Err(EngineError::Deadline),
+            Ok(Outcome::Failed(why)) => Err(EngineError::Encoder(why.to_string())),
+            Err(_) => Err(EngineError::Stopped),
+        }
+    }
+
+    fn push(&self, request: Request<ReplyTo>) -> Result<Ticket, EngineError> {
+        let now = now();
+        let mut state = self.lock();
+        if state.closed {
+            return Err(EngineError::Stopped);
+        }
+        let ticket = state.queue.push(request, now)?;
+        let replies = state.queue.replies();
+        drop(state);
+        self.wake.notify_one();
+        send(replies);
+        Ok(ticket)
+    }
+
+    /// Takes the encoder's answer for the batch before, and waits for the next; `None` when no engine is left.
+    pub(crate) fn next_batch(&self, done: Option<(Batch, Result<Vec<Encoding>, String>)>) -> Option<Batch> {
+        let mut state = self.lock();
+        if let Some((batch, answer)) = done {
+            state.queue.complete(batch, answer, Instant::now());
+        }
+        loop {
+            let next = if state.closed { None } else { state.queue.take(Instant::now()) };
+            let (replies, closed) = (state.queue.replies(), state.closed);
+            if !replies.is_empty() {
+                drop(state);
+                send(replies);
+                state = self.lock();
+            } else if next.is_none() && !closed {
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if next.is_some() || closed {
+                return next;
+            }
+        }
+    }
+
+    /// Adds a batch of the warm-up to the measured speed.
+    pub(crate) fn observe(&self, tokens: usize, took: Duration) {
+        self.lock().queue.estimate().observe(tokens, took);
+    }
+
+    /// The encoder is warm.
+    pub(crate) fn set_ready(&self) {
+        self.ready.send_replace(true);
+    }
+
+    /// Waits until the encoder is warm, or gone.
+    pub async fn ready(&self) {
+        // An error means that the sender is gone, and it is a field of this.
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    /// Takes nothing more; what waits is answered by closing its channel.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        drop(state);
+        self.wake.notify_all();
+    }
+
+    /// The encoder is gone: nothing that waits will ever be answered.
+    pub(crate) fn abandon(&self, config: &EngineConfig) {
+        let mut state = self.lock();
+        state.closed = true;
+        let left = std::mem::replace(&mut state.queue, Queue::new(config));
+        drop(state);
+        drop(left);
+        self.set_ready();
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> QueueStats {
+        self.lock().queue.stats()
+    }
+}
+
+fn send(replies: Vec<Reply<ReplyTo, Encoding>>) {
+    for reply in replies {
+        // The caller may be gone; then there is nobody to tell.
+        let _ = reply.to.send(reply.outcome);
+    }
+}
