@@ -64,7 +64,9 @@ pub enum Command {
     )]
     Calibrate(CalibrateArgs),
     /// Measures latency and throughput of the engine by batch and length.
-    #[command(after_help = "Example:\n  rhumb bench --json > bench.json")]
+    #[command(
+        after_help = "Examples:\n  rhumb bench --json > bench.json\n  rhumb bench --precisions f32,int8 --thread-counts 1,2"
+    )]
     Bench(BenchArgs),
     /// Lists, fetches, imports and verifies bundles.
     #[command(after_help = "Example:\n  rhumb model fetch minilm")]
@@ -285,6 +287,12 @@ pub struct BenchArgs {
     /// Lengths in tokens, special tokens included.
     #[arg(long, value_delimiter = ',', default_values_t = [16usize, 32, 64, 128], value_name = "N,N")]
     pub length: Vec<usize>,
+    /// Precisions to compare, in place of --precision.
+    #[arg(long, value_delimiter = ',', value_name = "P,P")]
+    pub precisions: Vec<Precision>,
+    /// Numbers of encoder threads to compare, in place of --threads.
+    #[arg(long, value_delimiter = ',', value_name = "N,N")]
+    pub thread_counts: Vec<usize>,
     /// Seconds for each cell.
     #[arg(long, default_value_t = 1.0, value_name = "S")]
     pub seconds: f64,

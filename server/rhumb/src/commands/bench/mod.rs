@@ -1,22 +1,19 @@
-//! `rhumb bench`: the encoder by batch and length, and one score with a cached intent.
+//! `rhumb bench`: the encoder by batch, length, precision and threads; the tokenizer; and one score with a cached intent.
+
+mod encoder;
+mod print;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rhumb_drift::{Action, Intent};
 use rhumb_engine::{Call, Engine, ScoreInput};
-use rhumb_models::encoder::{Encoder, EncoderInfo};
 use serde::Serialize;
 
+use self::encoder::{Cell, LEAST_CALLS, Measured, Plan, TokenizerCell, WORDS};
 use crate::cli::BenchArgs;
 use crate::failure::Failure;
-use crate::startup::{Wanted, load, start_off_thread};
-use crate::table::Table;
-
-/// Calls of the encoder in a cell at least, however slow.
-const LEAST_CALLS: usize = 5;
-/// Words that are one token each in an English WordPiece vocabulary.
-const WORDS: [&str; 8] = ["send", "money", "to", "the", "account", "of", "my", "friend"];
+use crate::startup::{Wanted, start_off_thread};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,6 +28,7 @@ struct Report {
     backend: &'static str,
     threads: usize,
     encoder: Vec<Cell>,
+    tokenizer: Vec<TokenizerCell>,
     score: ScoreCell,
 }
 
@@ -40,19 +38,6 @@ struct Machine {
     cores: usize,
     os: &'static str,
     arch: &'static str,
-}
-
-/// The encoder alone, token ids in, vectors out.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Cell {
-    batch: usize,
-    length: usize,
-    calls: usize,
-    p50_ms: f64,
-    p99_ms: f64,
-    texts_per_second: f64,
-    tokens_per_second: f64,
 }
 
 /// One score in process, with the intent cached and the action new: tokenizing, encoding, features, verdict.
@@ -77,24 +62,30 @@ pub async fn run(args: BenchArgs) -> Result<ExitCode, Failure> {
         ));
     }
     let wanted = Wanted::from(&args.engine);
-    let for_score = wanted.clone();
-    let (batches, lengths) = (args.batch.clone(), args.length.clone());
     let wait = Duration::from_secs_f64(args.seconds);
-    let encoder = tokio::task::spawn_blocking(move || bench_encoder(&wanted, &batches, &lengths, wait));
-    let (info, encoder) = encoder.await.map_err(Failure::check)??;
-    let started = start_off_thread(for_score).await?;
+    let plan = Plan {
+        wanted: wanted.clone(),
+        precisions: args.precisions,
+        threads: args.thread_counts,
+        batches: args.batch,
+        lengths: args.length,
+        wait,
+    };
+    let measured = tokio::task::spawn_blocking(move || plan.run()).await.map_err(Failure::check)??;
+    let started = start_off_thread(wanted).await?;
     let score = bench_score(&started.engine, wait).await?;
     started.stop();
-    let report = report(info, encoder, score);
+    let report = report(measured, score);
     if args.json {
         anstream::println!("{}", serde_json::to_string_pretty(&report).map_err(Failure::check)?);
     } else {
-        print(&report);
+        print::print(&report);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn report(info: EncoderInfo, encoder: Vec<Cell>, score: ScoreCell) -> Report {
+fn report(measured: Measured, score: ScoreCell) -> Report {
+    let Measured { info, cells, tokenizer } = measured;
     Report {
         version: env!("CARGO_PKG_VERSION"),
         commit: env!("RHUMB_COMMIT"),
@@ -105,7 +96,8 @@ fn report(info: EncoderInfo, encoder: Vec<Cell>, score: ScoreCell) -> Report {
         precision: info.precision,
         backend: info.backend,
         threads: info.threads,
-        encoder,
+        encoder: cells,
+        tokenizer,
         score,
     }
 }
@@ -119,54 +111,6 @@ fn machine() -> Machine {
         os: std::env::consts::OS,
         arch: std::env::consts::ARCH,
     }
-}
-
-fn bench_encoder(
-    wanted: &Wanted,
-    batches: &[usize],
-    lengths: &[usize],
-    wait: Duration,
-) -> Result<(EncoderInfo, Vec<Cell>), Failure> {
-    let mut loaded = load(wanted)?;
-    let info = loaded.encoder.info().clone();
-    let mut cells = Vec::new();
-    for length in lengths.iter().copied().filter(|l| *l <= info.max_length) {
-        for batch in batches.iter().copied() {
-            let texts: Vec<Vec<u32>> = (0..batch).map(|i| token_ids(length, i)).collect();
-            cells.push(bench_cell(loaded.encoder.as_mut(), &texts, wait)?);
-        }
-    }
-    Ok((info, cells))
-}
-
-/// Ids from the middle of the vocabulary, different from text to text, between the special tokens of BERT.
-fn token_ids(length: usize, seed: usize) -> Vec<u32> {
-    let inner = (0..length.saturating_sub(2)).map(|i| 2000 + ((i * 7919 + seed * 104_729) % 20_000) as u32);
-    std::iter::once(101).chain(inner).chain([102]).collect()
-}
-
-fn bench_cell(encoder: &mut dyn Encoder, texts: &[Vec<u32>], wait: Duration) -> Result<Cell, Failure> {
-    let batch: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-    encoder.encode(&batch).map_err(Failure::check)?;
-    let mut times = Vec::new();
-    let started = Instant::now();
-    while started.elapsed() < wait || times.len() < LEAST_CALLS {
-        let call = Instant::now();
-        encoder.encode(&batch).map_err(Failure::check)?;
-        times.push(call.elapsed());
-    }
-    let seconds: f64 = times.iter().map(Duration::as_secs_f64).sum();
-    let length = texts.first().map_or(0, Vec::len);
-    let done = (times.len() * texts.len()) as f64 / seconds;
-    Ok(Cell {
-        batch: texts.len(),
-        length,
-        calls: times.len(),
-        p50_ms: quantile_ms(&mut times, 0.5),
-        p99_ms: quantile_ms(&mut times, 0.99),
-        texts_per_second: done,
-        tokens_per_second: done * length as f64,
-    })
 }
 
 /// By nearest rank.
@@ -214,41 +158,4 @@ fn new_action(n: usize) -> ScoreInput {
         },
         context: Vec::new(),
     }
-}
-
-fn print(report: &Report) {
-    let Report { machine, .. } = report;
-    anstream::println!(
-        "{} ({} cores), rhumb {} {}",
-        machine.cpu,
-        machine.cores,
-        report.version,
-        report.commit
-    );
-    anstream::println!(
-        "{} on {} in {} by {}, {} threads",
-        report.model,
-        report.device,
-        report.precision,
-        report.backend,
-        report.threads
-    );
-    let mut table = Table::new(&["batch x tokens", "p50 ms", "p99 ms", "texts/s", "tokens/s"]);
-    for cell in &report.encoder {
-        table.row(vec![
-            format!("{} x {}", cell.batch, cell.length),
-            format!("{:.2}", cell.p50_ms),
-            format!("{:.2}", cell.p99_ms),
-            format!("{:.0}", cell.texts_per_second),
-            format!("{:.0}", cell.tokens_per_second),
-        ]);
-    }
-    anstream::print!("{table}");
-    let score = &report.score;
-    anstream::println!(
-        "one score, intent cached, action new: p50 {:.2} ms, p99 {:.2} ms, of it features {:.3} ms",
-        score.p50_ms,
-        score.p99_ms,
-        score.drift_p50_ms
-    );
 }
