@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod encoder;
 pub mod golden;
 pub mod load;
+pub mod priority;
 pub mod tokenizer;
 
 pub use bundle::{Bundle, BundleError, FetchEvent, FetchOutcome, Manifest, Store};

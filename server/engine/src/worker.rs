@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rhumb_models::encoder::{Encoder, Encoding};
+use rhumb_models::priority::step_back;
 
 use crate::config::EngineConfig;
 use crate::scheduler::Scheduler;
@@ -32,6 +33,7 @@ pub fn run(
     config: &EngineConfig,
 ) {
     let _gone = Gone(scheduler, config);
+    step_back();
     if let Some(ids) = warm_up {
         measure(scheduler, encoder, ids);
     }

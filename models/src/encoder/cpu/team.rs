@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::priority::step_back;
+
 /// What the threads of a run do. The caller is number 0, the others are numbered as they join.
 type Task<'a> = dyn Fn(usize) + Sync + 'a;
 
@@ -127,6 +129,7 @@ impl Drop for Threads {
 /// A thread's life.
 #[allow(unsafe_code, reason = "calls a task that the caller of `run` lent")]
 fn serve(shared: &Shared) {
+    step_back();
     let mut seen = 0;
     let mut state = shared.lock();
     while !state.ended {
