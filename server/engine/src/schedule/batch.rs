@@ -75,11 +75,15 @@ impl<R, E> Queue<R, E> {
         loop {
             Lane::ALL.into_iter().for_each(|lane| self.admit_parked(lane, now));
             let top = Lane::ALL.into_iter().find(|lane| self.has_work(*lane))?;
+            let before = self.lanes.of(top).texts;
             if let Some(mut batch) = self.draft(top, now) {
                 // Texts of one length share the encoder's kernels best.
                 batch.entries.sort_by_key(|entry| std::cmp::Reverse(entry.ids().len()));
                 self.in_encoder = Some(InEncoder { since: now, tokens: batch.total() });
                 return Some(batch);
+            }
+            if self.lanes.of(top).texts >= before {
+                return None;
             }
         }
     }
@@ -142,6 +146,10 @@ impl<R, E> Queue<R, E> {
         let mut left = allowance.tokens;
         while let Some(key) = self.lanes.of(lane).head() {
             if !self.drop_late(key, draft.total, draft.batch.taken) {
+                // INVARIANT: an item that is gone has left its line. Looping here for ever would hold the lock.
+                if self.lanes.of(lane).head() == Some(key) {
+                    return;
+                }
                 continue;
             }
             let Some(item) = self.items.get(key) else { return };
