@@ -1,8 +1,8 @@
 //! How urgent the threads of an encoder are.
 
-/// Steps below ordinary threads: about a third of the weight when both want the same core.
+/// Steps below ordinary threads: a tenth of the weight when both want the same core.
 #[cfg(target_os = "linux")]
-const NICE: i32 = 5;
+const NICE: i32 = 10;
 
 /// Lets ordinary threads go before the calling one where there are not enough cores for both. A network thread has some
 /// microseconds of work, and a caller who waits for it; an encoder has milliseconds, and would make each of them wait for a

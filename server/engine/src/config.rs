@@ -32,6 +32,8 @@ pub struct EngineConfig {
     pub deadline_factor: f64,
     /// Milliseconds that are added to it: for what comes before and after the encoder.
     pub deadline_margin_ms: f64,
+    /// Share of the time until a deadline that is kept free for what cannot be foreseen.
+    pub deadline_reserve: f64,
     /// Speed that is assumed until it is measured.
     pub assumed_tokens_per_s: f64,
     /// Whether the encoder computes, and is timed on, a text of our own before the first request.
@@ -70,6 +72,7 @@ impl Default for EngineConfig {
             lower_lane_share: 0.1,
             deadline_factor: 1.25,
             deadline_margin_ms: 2.0,
+            deadline_reserve: 0.15,
             assumed_tokens_per_s: 2000.0,
             warm_up: true,
             intent_cache_mb: 128,
@@ -123,6 +126,7 @@ impl EngineConfig {
             ("lower_lane_share", self.lower_lane_share, 0.0, 0.4),
             ("deadline_factor", self.deadline_factor, 1.0, 10.0),
             ("deadline_margin_ms", self.deadline_margin_ms, 0.0, 1000.0),
+            ("deadline_reserve", self.deadline_reserve, 0.0, 0.9),
             ("assumed_tokens_per_s", self.assumed_tokens_per_s, 1.0, 1e9),
         ];
         // Not a number is in no range.

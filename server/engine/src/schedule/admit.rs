@@ -76,6 +76,7 @@ impl<R, E> Queue<R, E> {
         if time.is_zero() {
             return Err(Refusal::Deadline);
         }
+        let time = time.mul_f64(1.0 - self.config.deadline_reserve);
         if self.with_margin(self.estimate.batch(own)) > time {
             let may_probe =
                 self.last_probe.is_none_or(|last| now.saturating_duration_since(last) >= PROBE_EVERY);
