@@ -72,7 +72,7 @@ impl Default for EngineConfig {
             lower_lane_share: 0.1,
             deadline_factor: 1.25,
             deadline_margin_ms: 2.0,
-            deadline_reserve: 0.15,
+            deadline_reserve: 0.2,
             assumed_tokens_per_s: 2000.0,
             warm_up: true,
             intent_cache_mb: 128,
