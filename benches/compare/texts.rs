@@ -63,7 +63,7 @@ pub fn print(input: &Path) -> Result<(), Failure> {
     Ok(output.flush()?)
 }
 
-/// The texts of a file as [`print`] writes it.
+/// The texts of a file as [`print()`] writes it.
 pub fn read(path: &Path) -> Result<Vec<String>, Failure> {
     lines(path)?.map(|line| Ok(serde_json::from_str::<Text>(&line?)?.text)).collect()
 }
