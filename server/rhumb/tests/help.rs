@@ -13,12 +13,22 @@ fn help(args: &[&str]) -> String {
 
 #[test]
 fn every_command_shows_an_example() {
-    for command in
-        ["demo", "serve", "score", "embed", "train", "train-delegation", "calibrate", "bench", "model"]
-    {
+    for command in [
+        "demo",
+        "serve",
+        "score",
+        "embed",
+        "train",
+        "train-delegation",
+        "train-smoothing",
+        "calibrate",
+        "model",
+    ] {
         assert!(help(&[command]).contains("Example:\n  "), "{command}");
     }
-    assert!(help(&["eval"]).contains("Examples:\n  "));
+    for command in ["eval", "bench"] {
+        assert!(help(&[command]).contains("Examples:\n  "), "{command}");
+    }
     for command in ["list", "fetch", "import", "verify"] {
         assert!(help(&["model", command]).contains("Example:\n  "), "model {command}");
     }
