@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 fn embed(input: &Path, output: &Path, batch_size: &str) -> (Run, String) {
     let args = [
         "embed".as_ref(),
+        // The golden vectors are the exact ones.
+        "--precision".as_ref(),
+        "f32".as_ref(),
         "--input".as_ref(),
         input.as_os_str(),
         "--output".as_ref(),
