@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 1] = ["rhumb/v1/drift.proto"];
+const FILES: [&str; 3] = ["rhumb/v1/drift.proto", "rhumb/v1/intent.proto", "rhumb/v1/ledger.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {

@@ -149,6 +149,7 @@ pub fn response(request_id: String, answer: Answer, engine: &Engine) -> v1::Scor
         timings: Some(timings(answer.timings)),
         provenance: provenance.into(),
         detail: String::new(),
+        ..v1::ScoreResponse::default()
     }
 }
 

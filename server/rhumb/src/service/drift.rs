@@ -147,6 +147,7 @@ fn chain_response(chain_id: String, intent: Intent, hops: Vec<HopScore>) -> Scor
         principal: intent.principal,
         max_drift: hops.iter().filter_map(drift).max_by(f64::total_cmp),
         hops,
+        ..ScoreChainResponse::default()
     }
 }
 
