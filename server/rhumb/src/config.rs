@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rhumb_drift::Policy;
 use rhumb_engine::EngineConfig;
+use rhumb_gateway::callers::{CallerConfig, Callers};
 use rhumb_models::{Device, Precision};
 use serde::{Deserialize, Deserializer};
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub policy: Policy,
     /// `[ledger]`
     pub ledger: Option<LedgerConfig>,
+    /// `[[callers]]`; none: everybody who reaches the port may do everything.
+    pub callers: Vec<CallerConfig>,
 }
 
 /// `[server]`
@@ -40,6 +43,20 @@ pub struct ServerConfig {
     pub drain_ms: u64,
     /// Requests of one ScoreStream that are worked on at once.
     pub stream_concurrency: usize,
+    /// `[server.tls]`; none: plain text.
+    pub tls: Option<TlsConfig>,
+}
+
+/// `[server.tls]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The server's certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Authorities of client certificates, PEM. With them every client needs one.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// `[model]`
@@ -75,6 +92,7 @@ impl Default for ServerConfig {
             default_deadline_ms: 10_000,
             drain_ms: 10_000,
             stream_concurrency: 64,
+            tls: None,
         }
     }
 }
@@ -122,6 +140,7 @@ impl Config {
         config.policy.check().map_err(|e| format!("policy.{e}"))?;
         config.model.device.parse::<Device>().map_err(|e| format!("model.device: {e}"))?;
         config.model.precision.parse::<Precision>().map_err(|e| format!("model.precision: {e}"))?;
+        Callers::new(&config.callers)?;
         if config.server.max_message_bytes < 4096 {
             return Err("server.max_message_bytes: must be at least 4096".to_owned());
         }

@@ -5,7 +5,6 @@ mod cli;
 mod client;
 mod commands;
 mod config;
-mod convert;
 mod explain;
 mod failure;
 mod lines;
@@ -18,6 +17,7 @@ mod telemetry;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use rhumb_gateway::convert;
 
 use cli::{Cli, Command};
 use failure::Failure;

@@ -33,6 +33,11 @@ impl Tenant {
         if good { Ok(Self(name.into())) } else { Err(InputError::new("rhumb-tenant", problem)) }
     }
 
+    /// Its name; empty for callers that name none.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Who shares an account because too many tenants are there at once. No caller can have this name.
     pub(super) fn others() -> Self {
         Self(" others".into())

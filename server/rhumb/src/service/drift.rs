@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{self, Stream, StreamExt as _};
 use rhumb_drift::{InputError, Intent};
 use rhumb_engine::{Call, Engine, EngineError, Lane, ScoreInput};
+use rhumb_gateway::caller::Caller;
 use rhumb_proto::v1::drift_service_server::DriftService;
 use rhumb_proto::v1::{
     EngineStats, GetStatsRequest, Hop, HopScore, ScoreBatchRequest, ScoreBatchResponse, ScoreChainRequest,
@@ -14,7 +15,6 @@ use rhumb_proto::v1::{
 use tokio::sync::watch;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
-use super::caller::Caller;
 use super::deadline::Deadline;
 use super::{errors, stats};
 use crate::convert;
@@ -69,10 +69,6 @@ async fn score_one(engine: &Engine, request: ScoreRequest, call: Call) -> Result
         // One that is late or lost costs itself alone.
         Err(e) => Ok(convert::failed(request_id, errors::reason(&e), engine)),
     }
-}
-
-fn caller<T>(request: &Request<T>, lane: Lane) -> Result<Caller, Status> {
-    Caller::of(request.metadata(), lane).map_err(|e| errors::bad_request(&e))
 }
 
 fn at_most_many(field: &str, count: usize) -> Result<(), Status> {
@@ -155,7 +151,7 @@ fn chain_response(chain_id: String, intent: Intent, hops: Vec<HopScore>) -> Scor
 impl DriftService for DriftApi {
     async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
         let engine = self.engine()?;
-        let caller = caller(&request, Lane::Enforcement)?;
+        let caller = Caller::of(&request, Lane::Enforcement)?;
         let call = caller.one(self.deadline(request.extensions()));
         let request = request.into_inner();
         let request_id = request.request_id.clone();
@@ -169,7 +165,7 @@ impl DriftService for DriftApi {
         request: Request<ScoreBatchRequest>,
     ) -> Result<Response<ScoreBatchResponse>, Status> {
         let engine = &self.engine()?;
-        let call = caller(&request, Lane::Bulk)?.one_of_many(self.deadline(request.extensions()));
+        let call = Caller::of(&request, Lane::Bulk)?.one_of_many(self.deadline(request.extensions()));
         let requests = request.into_inner().requests;
         at_most_many("requests", requests.len())?;
         let scores = stream::iter(requests.into_iter().map(|r| score_one(engine, r, call.clone())));
@@ -187,7 +183,7 @@ impl DriftService for DriftApi {
         let engine = self.engine()?;
         // A stream may live for hours; each of its requests has the configured time.
         let wait = self.default_deadline;
-        let caller = caller(&request, Lane::Bulk)?;
+        let caller = Caller::of(&request, Lane::Bulk)?;
         let scores = request.into_inner().map(move |item| {
             let (engine, call) = (engine.clone(), caller.one_of_many(Instant::now() + wait));
             async move { score_one(&engine, item?, call).await }
@@ -200,7 +196,7 @@ impl DriftService for DriftApi {
         request: Request<ScoreChainRequest>,
     ) -> Result<Response<ScoreChainResponse>, Status> {
         let engine = self.engine()?;
-        let call = caller(&request, Lane::Interactive)?.one_of_many(self.deadline(request.extensions()));
+        let call = Caller::of(&request, Lane::Interactive)?.one_of_many(self.deadline(request.extensions()));
         let request = request.into_inner();
         at_most_many("hops", request.hops.len())?;
         let response = score_chain(&engine, request, &call).await.map_err(|e| errors::status(&e))?;

@@ -1,8 +1,9 @@
 //! gRPC.
 
-pub mod caller;
+pub mod auth;
 pub mod deadline;
 pub mod drift;
-pub mod errors;
 pub mod server;
 pub mod stats;
+
+pub use rhumb_gateway::errors;

@@ -2,16 +2,20 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rhumb_gateway::callers::Callers;
 use rhumb_proto::DESCRIPTORS;
 use rhumb_proto::v1::drift_service_server::DriftServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::server::HealthReporter;
 
+use super::auth::AuthLayer;
 use super::deadline::DeadlineLayer;
 use super::drift::{DriftApi, EngineWatch};
 use crate::config::{Config, ServerConfig};
@@ -34,8 +38,9 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, false).await;
     let (drain, drained) = watch::channel(false);
-    let server = Server::builder()
+    let server = tls(&config.server)?
         .layer(DeadlineLayer)
+        .layer(AuthLayer(callers(&config)?))
         .add_service(health_service)
         .add_service(reflection()?)
         .add_service(drift_service(&config.server, engine_watch))
@@ -66,6 +71,31 @@ async fn warm(wanted: Wanted) -> Result<Started, Failure> {
     let started = start_off_thread(wanted).await?;
     started.engine.ready().await;
     Ok(started)
+}
+
+fn callers(config: &Config) -> Result<Arc<Callers>, Failure> {
+    let callers = Callers::new(&config.callers).map_err(Failure::input)?;
+    let listen = config.server.listen;
+    if callers.is_open() && !listen.ip().is_loopback() {
+        tracing::warn!(%listen, "no [[callers]]: everybody who reaches this address may do everything");
+    }
+    if !callers.is_open() && config.server.tls.is_none() && !listen.ip().is_loopback() {
+        tracing::warn!(%listen, "no [server.tls]: tokens of callers cross the network as they are");
+    }
+    Ok(Arc::new(callers))
+}
+
+/// A builder of servers, with TLS where it is configured.
+fn tls(config: &ServerConfig) -> Result<Server, Failure> {
+    let Some(tls) = &config.tls else { return Ok(Server::builder()) };
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(Failure::file(path));
+    let identity = Identity::from_pem(read(&tls.certificate)?, read(&tls.key)?);
+    let mut wanted = ServerTlsConfig::new().identity(identity);
+    if let Some(path) = &tls.client_ca {
+        wanted = wanted.client_ca_root(Certificate::from_pem(read(path)?));
+    }
+    let fail = |e| Failure::input(format!("server.tls: {}", crate::failure::with_cause(&e)));
+    Server::builder().tls_config(wanted).map_err(fail)
 }
 
 async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {

@@ -45,6 +45,16 @@ pub fn bad_request(error: &InputError) -> Status {
     Status::with_error_details(Code::InvalidArgument, error.to_string(), details)
 }
 
+/// PERMISSION_DENIED.
+pub fn forbidden(what: &str) -> Status {
+    Status::with_error_details(Code::PermissionDenied, what.to_owned(), info("caller_forbidden"))
+}
+
+/// UNAUTHENTICATED.
+pub fn unauthenticated(what: &str) -> Status {
+    Status::with_error_details(Code::Unauthenticated, what.to_owned(), info("caller_unknown"))
+}
+
 /// UNAVAILABLE while the model loads or the server drains.
 pub fn unavailable(what: &str) -> Status {
     Status::with_error_details(Code::Unavailable, what.to_owned(), info("scorer_unavailable"))

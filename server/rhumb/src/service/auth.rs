@@ -1,0 +1,137 @@
+//! Lets calls in: one layer before all services.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::{Either, Ready, ready};
+use rhumb_gateway::callers::{Callers, NotLetIn, Role};
+use rhumb_gateway::errors;
+use tonic::codegen::http::header::AUTHORIZATION;
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tower::{Layer, Service};
+
+/// Adds [`AuthService`].
+#[derive(Debug, Clone)]
+pub struct AuthLayer(pub Arc<Callers>);
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = AuthService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AuthService { inner, callers: Arc::clone(&self.0) }
+    }
+}
+
+/// Answers UNAUTHENTICATED or PERMISSION_DENIED to whom it does not let in.
+#[derive(Debug, Clone)]
+pub struct AuthService<S> {
+    inner: S,
+    callers: Arc<Callers>,
+}
+
+impl<S, Req, Res> Service<Request<Req>> for AuthService<S>
+where
+    S: Service<Request<Req>, Response = Response<Res>>,
+    Res: Default,
+{
+    type Response = Response<Res>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Self::Response, Self::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Req>) -> Self::Future {
+        let Needed::Caller(role) = needed(request.uri().path()) else {
+            return Either::Left(self.inner.call(request));
+        };
+        let certificates =
+            request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>().and_then(|i| i.peer_certs());
+        let certificate = certificates.as_ref().and_then(|all| all.first()).map(AsRef::as_ref);
+        match self.callers.identify(bearer(request.headers()), certificate, role) {
+            Ok(Some(identity)) => {
+                request.extensions_mut().insert(identity);
+                Either::Left(self.inner.call(request))
+            }
+            Ok(None) => Either::Left(self.inner.call(request)),
+            Err(why) => Either::Right(ready(Ok(refusal(why).into_http()))),
+        }
+    }
+}
+
+fn refusal(why: NotLetIn) -> tonic::Status {
+    match why {
+        NotLetIn::Unknown => errors::unauthenticated(&why.to_string()),
+        NotLetIn::Forbidden => errors::forbidden(&why.to_string()),
+    }
+}
+
+/// What a call needs.
+#[derive(Debug, PartialEq, Eq)]
+enum Needed {
+    /// Health checks come from orchestrators, and the descriptors are public.
+    Nobody,
+    /// A caller, with this role if there is one.
+    Caller(Option<Role>),
+}
+
+/// What the method at `path` needs. A service that is not known here is for nobody with a role only: it has to be added.
+fn needed(path: &str) -> Needed {
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+    Needed::Caller(Some(match (service, method) {
+        ("grpc.health.v1.Health" | "grpc.reflection.v1.ServerReflection", _) => return Needed::Nobody,
+        ("rhumb.v1.IntentService", "GetKeys") => return Needed::Caller(None),
+        ("rhumb.v1.IntentService", "AmendIntent" | "RevokeIntent") => Role::Amend,
+        ("rhumb.v1.IntentService", _) => Role::Intents,
+        ("rhumb.v1.LedgerService", _) => Role::Audit,
+        _ => Role::Score,
+    }))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (first, second) = (values.next()?, values.next());
+    if second.is_some() {
+        return Some("");
+    }
+    let (scheme, token) = first.to_str().ok()?.split_once(' ')?;
+    // A header of another scheme is not ours, and no token: a mesh may use it for itself.
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_needs_its_role() {
+        let role = |path| match needed(path) {
+            Needed::Caller(role) => role,
+            Needed::Nobody => panic!("{path}"),
+        };
+        assert_eq!(needed("/grpc.health.v1.Health/Check"), Needed::Nobody);
+        assert_eq!(role("/rhumb.v1.DriftService/Score"), Some(Role::Score));
+        assert_eq!(role("/rhumb.v1.IntentService/BindIntent"), Some(Role::Intents));
+        assert_eq!(role("/rhumb.v1.IntentService/RevokeIntent"), Some(Role::Amend));
+        assert_eq!(role("/rhumb.v1.IntentService/GetKeys"), None);
+        assert_eq!(role("/rhumb.v1.LedgerService/TraceChain"), Some(Role::Audit));
+    }
+
+    #[test]
+    fn bearer_tokens_are_read_as_http_writes_them() {
+        let read = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            values.iter().for_each(|v| {
+                headers.append(AUTHORIZATION, v.parse().unwrap());
+            });
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(read(&["Bearer abc"]), Some("abc".into()));
+        assert_eq!(read(&["bearer  abc "]), Some("abc".into()));
+        assert_eq!(read(&["Basic abc"]), None);
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&["Bearer abc", "Bearer abc"]), Some(String::new()), "two tokens are none");
+    }
+}
