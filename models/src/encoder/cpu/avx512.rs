@@ -29,8 +29,6 @@ struct Ahead {
     to: usize,
 }
 
-/// Lines asked for with each step of four inputs.
-const LINES_A_STEP: usize = 1;
 /// Rows of a tile at most.
 const ROWS: usize = 6;
 /// Registers across a panel.
@@ -344,11 +342,9 @@ impl Int8Tile {
                 let w: [__m512i; REGISTERS] =
                     std::array::from_fn(|c| _mm512_load_si512(weights.add(64 * c).cast()));
                 weights = weights.add(4 * PANEL);
-                for _ in 0..LINES_A_STEP {
-                    if line < ahead.to {
-                        _mm_prefetch::<_MM_HINT_T1>(self.next.wrapping_add(64 * line));
-                        line += 1;
-                    }
+                if line < ahead.to {
+                    _mm_prefetch::<_MM_HINT_T1>(self.next.wrapping_add(64 * line));
+                    line += 1;
                 }
                 unrolled!(ROW < R, C, {
                     let value = x.add(ROW * self.inputs + input).cast::<i32>().read_unaligned();

@@ -11,7 +11,7 @@ use super::attention::{AttentionScratch, Heads, attend};
 use super::panels::{PANEL, Parts, panels};
 use super::product::{Activation, Kernel, Operand, OperandParts, Product, room};
 use super::rows::{Norm, Source, add_and_normalize, add_rows_and_normalize};
-use super::smoothing::Smoothing;
+use super::smoothing::{PRODUCTS, Smoothing};
 use super::team::Team;
 use super::weights::Weights;
 use crate::encoder::EncoderError;
@@ -154,17 +154,17 @@ impl Model {
         stages: Stages<'_>,
         s: &mut Scratch,
     ) -> Result<(), EncoderError> {
-        s.observe(4 * index, &layer.qkv);
+        s.observe(PRODUCTS * index, &layer.qkv);
         stages.multiply(&layer.qkv, &s.operand, Activation::None, &mut s.wide)?;
         self.attention(texts, stages, &s.wide, &mut s.attended)?;
         stages.read_panels(&layer.attended, &s.attended, &mut s.operand)?;
-        s.observe(4 * index + 1, &layer.attended);
+        s.observe(PRODUCTS * index + 1, &layer.attended);
         stages.multiply(&layer.attended, &s.operand, Activation::None, &mut s.projected)?;
         stages.add(&s.projected, &layer.attended_norm, &mut s.states, Some(&layer.up), &mut s.operand)?;
-        s.observe(4 * index + 2, &layer.up);
+        s.observe(PRODUCTS * index + 2, &layer.up);
         stages.multiply(&layer.up, &s.operand, Activation::Gelu, &mut s.wide)?;
         stages.read_panels(&layer.down, &s.wide, &mut s.operand)?;
-        s.observe(4 * index + 3, &layer.down);
+        s.observe(PRODUCTS * index + 3, &layer.down);
         stages.multiply(&layer.down, &s.operand, Activation::None, &mut s.projected)?;
         stages.add(&s.projected, &layer.norm, &mut s.states, next.map(|l| &l.qkv), &mut s.operand)
     }

@@ -204,9 +204,7 @@ impl F32Kernel {
         let _ = kernel;
         fallback::F32Weights::pack(weights, inputs).map(Self::Fallback)
     }
-}
 
-impl F32Kernel {
     fn multiply(
         &self,
         x: &Operand,
@@ -281,9 +279,7 @@ impl Int8 {
         };
         Ok(Self { kernel, factors, scales, totals })
     }
-}
 
-impl Int8 {
     fn read_rows(&self, x: &[f32], values: &mut [u8], scales: &mut [RowScale]) {
         #[cfg(target_arch = "x86_64")]
         if let Some(proof) = self.vectors(LANES) {

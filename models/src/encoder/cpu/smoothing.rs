@@ -59,15 +59,14 @@ impl Smoothing {
     pub fn parse(json: &str) -> Result<Self, EncoderError> {
         let mut smoothing: Self =
             serde_json::from_str(json).map_err(|e| EncoderError::Config(format!("smoothing: {e}")))?;
-        smoothing.factors =
-            smoothing.products.iter().map(|codes| codes.bytes().map(factor).collect()).collect();
+        smoothing.factors = factors(&smoothing.products);
         Ok(smoothing)
     }
 
     /// From the largest inputs and weights that each product has seen for each of its inputs.
     pub fn measured(model: String, texts: usize, inputs: &[Vec<f32>], weights: &[Vec<f32>]) -> Self {
         let products: Vec<String> = inputs.iter().zip(weights).map(|(x, w)| codes(x, w)).collect();
-        let factors = products.iter().map(|codes| codes.bytes().map(factor).collect()).collect();
+        let factors = factors(&products);
         Self { model, texts, products, factors }
     }
 
@@ -97,6 +96,10 @@ const EIGHTHS: [f32; 8] = [
     1.681_792_9,
     1.834_008_1,
 ];
+
+fn factors(products: &[String]) -> Vec<Vec<f32>> {
+    products.iter().map(|codes| codes.bytes().map(factor).collect()).collect()
+}
 
 fn factor(code: u8) -> f32 {
     let eighths = i32::from(code) - ONE;

@@ -75,7 +75,8 @@ pub struct Queue<R, E> {
     loads: Loads,
     in_encoder: Option<batch::InEncoder>,
     last_probe: Option<Instant>,
-    counters: stats::Counters,
+    /// Without what waits now and what the estimate knows.
+    counters: QueueStats,
 }
 
 impl<R, E> Queue<R, E> {
@@ -91,7 +92,7 @@ impl<R, E> Queue<R, E> {
             loads: Loads::default(),
             in_encoder: None,
             last_probe: None,
-            counters: stats::Counters::default(),
+            counters: QueueStats::default(),
             config: config.clone(),
         }
     }

@@ -49,29 +49,14 @@ pub struct QueueStats {
     pub batch_overhead_ms: f64,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub lanes: PerLane<LaneStats>,
-    pub batches: u64,
-    pub texts: u64,
-    pub windows: u64,
-    pub tokens: u64,
-    pub joined: u64,
-}
-
 impl<R, E> Queue<R, E> {
     /// What was counted, and what waits now.
     pub fn stats(&self) -> QueueStats {
-        let counters = &self.counters;
         QueueStats {
             lanes: PerLane::from_fn(|lane| self.lane_stats(lane)),
-            batches: counters.batches,
-            texts: counters.texts,
-            windows: counters.windows,
-            tokens: counters.tokens,
-            joined: counters.joined,
             tokens_per_s: self.estimate.rate(),
             batch_overhead_ms: self.estimate.overhead().as_secs_f64() * 1e3,
+            ..self.counters
         }
     }
 
