@@ -11,6 +11,7 @@ pub mod raw;
 pub mod samples;
 pub mod score;
 pub mod server;
+pub mod tokens;
 
 pub use program::{Run, run};
 pub use score::{Answers, score_lines};

@@ -8,6 +8,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rhumb_proto::v1::drift_service_client::DriftServiceClient;
+use rhumb_proto::v1::intent_service_client::IntentServiceClient;
+use rhumb_proto::v1::ledger_service_client::LedgerServiceClient;
 use tempfile::TempDir;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -110,6 +112,16 @@ impl Server {
         DriftServiceClient::new(channel).max_decoding_message_size(usize::MAX)
     }
 
+    /// A client of the intents.
+    pub async fn intents(&self) -> IntentServiceClient<Channel> {
+        IntentServiceClient::new(self.connect().await.unwrap())
+    }
+
+    /// A client of the ledger.
+    pub async fn ledger(&self) -> LedgerServiceClient<Channel> {
+        LedgerServiceClient::new(self.connect().await.unwrap()).max_decoding_message_size(usize::MAX)
+    }
+
     /// What the server says of its own health.
     pub async fn health(&self) -> Result<ServingStatus, Status> {
         let channel = self.connect().await.map_err(|e| Status::unavailable(e.to_string()))?;
@@ -121,6 +133,20 @@ impl Server {
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Lets the process write no file beyond `bytes`: a full disk, as far as it can tell. SIGXFSZ is ignored by the
+    /// program or would end it; writing then fails with EFBIG.
+    pub fn limit_file_size(&self, bytes: u64) {
+        let (pid, limit) = (self.child.id().to_string(), format!("--fsize={bytes}"));
+        let status = Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Sends SIGKILL and does not wait.
+    pub fn kill_now(&self) {
+        let status = Command::new("kill").args(["-KILL", &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
