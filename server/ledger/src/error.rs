@@ -1,6 +1,6 @@
 //! What can go wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rhumb_drift::InputError;
 
@@ -67,6 +67,23 @@ pub struct Refusal {
     pub reason: &'static str,
     /// For a person.
     pub detail: String,
+}
+
+impl LedgerError {
+    /// For `map_err` on whatever touches `path`.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// What lies at `place` is not what was written.
+    pub(crate) fn damaged(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Damaged { place: place.into(), problem: problem.into() }
+    }
+
+    /// The tables' store failed.
+    pub(crate) fn store(error: impl std::fmt::Display) -> Self {
+        Self::Store(error.to_string())
+    }
 }
 
 impl Refusal {

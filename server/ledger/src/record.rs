@@ -43,6 +43,8 @@ pub enum Event {
     TextErased(Retired),
     /// A server opened the ledger.
     Opened(Opened),
+    /// The first record of a file of the log.
+    Segment(SegmentBegun),
 }
 
 /// Words of users: kept, encrypted, or not kept.
@@ -51,7 +53,8 @@ pub enum Event {
 pub enum Content {
     /// As it is.
     Plain(Value),
-    /// Base64 of nonce and ciphertext; the key is that of the log's file.
+    /// `<segment>.<base64 of nonce and ciphertext>`; the key is that of the log's file of this number, so that a
+    /// copy elsewhere (a table's value) still says which key opens it.
     Sealed(String),
     /// Not kept, or erased.
     #[default]
@@ -311,4 +314,15 @@ pub struct Opened {
     pub version: String,
     /// `keep`, `encrypt` or `digest`.
     pub text: String,
+}
+
+/// A file of the log begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentBegun {
+    /// The file's number, from 1.
+    pub number: u32,
+    /// SHA-256 of the file with the wrapped key of its texts, 64 hexadecimal digits; absent where texts are not
+    /// encrypted.
+    pub text_key: Option<String>,
 }
