@@ -5,6 +5,7 @@
 //! replaying it and can be made again. One thread writes both.
 
 pub mod error;
+pub mod intent;
 pub mod keys;
 pub mod record;
 pub mod tables;

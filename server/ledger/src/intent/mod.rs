@@ -1,0 +1,11 @@
+//! Who set the course: registered intents, the tokens and bindings that lead to them, and the checks on the way.
+
+pub mod action;
+mod amount;
+pub mod canon;
+pub mod constraints;
+pub mod jcs;
+mod json;
+pub mod jws;
+pub mod keyset;
+pub mod reason;
