@@ -57,6 +57,10 @@ impl Constraints {
         if value.is_null() {
             return Ok(Self::default());
         }
+        // serde would read a list as a struct too.
+        if !value.is_object() {
+            return Err("constraints: not an object".to_owned());
+        }
         let constraints: Self = serde_json::from_value(value.clone()).map_err(|e| e.to_string())?;
         constraints.check_shape().map_err(|e| e.to_string())?;
         Ok(constraints)

@@ -8,8 +8,6 @@
 //! came as JSON text has the digits without `n:`; `n:` is for values that were built from 64-bit integers. A string that
 //! begins with `n:` itself is written as it is.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Number, Value};
 
 /// Integers up to this size are doubles without loss.
@@ -70,7 +68,7 @@ fn write_string(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\u{c}' => out.push_str("\\f"),
             '\r' => out.push_str("\\r"),
-            c if c < ' ' => drop(write!(out, "\\u{:04x}", u32::from(c))),
+            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }
     }
@@ -80,7 +78,7 @@ fn write_string(out: &mut String, text: &str) {
 fn write_number(out: &mut String, number: &Number) {
     let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
     if size.is_some_and(|n| n > SAFE_INTEGER) {
-        drop(write!(out, "\"n:{number}\""));
+        out.push_str(&format!("\"n:{number}\""));
     } else {
         // A serde_json number is always one of the three, and a double of it is finite.
         out.push_str(&ecmascript(number.as_f64().unwrap_or_default()));
@@ -89,16 +87,21 @@ fn write_number(out: &mut String, number: &Number) {
 
 /// Number::toString of ECMAScript (ECMA-262, 6.1.6.1.20), radix 10, for finite numbers.
 fn ecmascript(x: f64) -> String {
-    if x == 0.0 {
+    // serde_json writes the shortest digits that read back as the same double, and of two that are as near the even ones,
+    // as RFC 8785 asks; Rust's own formatting takes the upper ones.
+    let shortest = Number::from_f64(x.abs()).map(|n| n.to_string()).unwrap_or_default();
+    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_start_matches('0');
+    if digits.is_empty() {
         return "0".to_owned();
     }
+    let length = |text: &str| i32::try_from(text.len()).unwrap_or(i32::MAX);
+    let leading = length(&all) - length(digits);
+    let point = length(whole) - leading + exponent.parse::<i32>().unwrap_or_default();
     let sign = if x < 0.0 { "-" } else { "" };
-    // Rust writes the shortest digits that read back as the same double, the nearest of them, as ECMAScript asks.
-    let shortest = format!("{:e}", x.abs());
-    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
-    let digits = mantissa.replace('.', "");
-    let point = exponent.parse::<i32>().unwrap_or_default() + 1;
-    format!("{sign}{}", place_point(&digits, point))
+    format!("{sign}{}", place_point(digits.trim_end_matches('0'), point))
 }
 
 /// `digits` with the decimal point after the first `point` of them.

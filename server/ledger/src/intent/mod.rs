@@ -3,9 +3,13 @@
 pub mod action;
 mod amount;
 pub mod canon;
+mod check;
+pub mod config;
 pub mod constraints;
+pub mod issuer;
 pub mod jcs;
 mod json;
 pub mod jws;
 pub mod keyset;
 pub mod reason;
+pub mod token;
