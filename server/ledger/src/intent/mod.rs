@@ -2,14 +2,21 @@
 
 pub mod action;
 mod amount;
+pub mod apply;
+pub mod bind;
 pub mod canon;
 mod check;
 pub mod config;
 pub mod constraints;
+mod issue;
 pub mod issuer;
 pub mod jcs;
 mod json;
 pub mod jws;
 pub mod keyset;
 pub mod reason;
+pub mod register;
+pub mod registry;
+mod settle;
+pub mod state;
 pub mod token;
