@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod folder;
 mod hooks;
+pub mod intent;
 pub mod keys;
 pub mod ledger;
 pub mod log;
