@@ -3,16 +3,60 @@
 
 use std::collections::HashMap;
 
+use std::time::Duration;
+
 use rhumb_drift::InputError;
 use rhumb_engine::EngineError;
+use rhumb_ledger::{LedgerError, Refusal, RefusalKind};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "rhumb.v1";
+/// A full queue of the ledger is written in a few commits.
+const LEDGER_RETRY: Duration = Duration::from_millis(20);
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The scorer's part.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The ledger's part.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Our own: no known cause.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl GatewayError {
+    /// An error that has no known cause.
+    pub fn broken(error: impl std::fmt::Display) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+impl From<InputError> for GatewayError {
+    fn from(error: InputError) -> Self {
+        Self::Engine(error.into())
+    }
+}
 
 /// An error as a status with details.
-pub fn status(error: &EngineError) -> Status {
+pub fn status(error: &GatewayError) -> Status {
+    match error {
+        GatewayError::Engine(error) => engine(error),
+        GatewayError::Ledger(error) => ledger(error),
+        GatewayError::Broken(_) => {
+            tracing::error!(%error, "internal");
+            Status::with_error_details(Code::Internal, "internal error", info("scorer_unavailable"))
+        }
+    }
+}
+
+/// An error of the engine as a status with details.
+pub fn engine(error: &EngineError) -> Status {
     let code = match error {
         EngineError::Input(input) => return bad_request(input),
         EngineError::Overloaded { retry_after } => {
@@ -23,14 +67,57 @@ pub fn status(error: &EngineError) -> Status {
         EngineError::Stopped => Code::Unavailable,
         // The cause is in the log; the client can only try again or go elsewhere.
         EngineError::Encoder(_) => {
-            return Status::with_error_details(Code::Internal, "the encoder failed", info(reason(error)));
+            return Status::with_error_details(Code::Internal, "the encoder failed", info(engine_reason(error)));
         }
     };
-    Status::with_error_details(code, error.to_string(), info(reason(error)))
+    Status::with_error_details(code, error.to_string(), info(engine_reason(error)))
+}
+
+/// An error of the ledger as a status with details.
+pub fn ledger(error: &LedgerError) -> Status {
+    match error {
+        LedgerError::Input(input) => bad_request(input),
+        LedgerError::Refused(refusal) => refused(refusal),
+        LedgerError::Full => {
+            let mut details = info("ledger_full");
+            details.set_retry_info(Some(LEDGER_RETRY));
+            Status::with_error_details(Code::ResourceExhausted, error.to_string(), details)
+        }
+        // Where the files are is nothing that a client needs to know.
+        _ => {
+            tracing::error!(%error, "the ledger failed");
+            let what = "the ledger cannot record or read";
+            Status::with_error_details(Code::Unavailable, what, info("ledger_unavailable"))
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Status {
+    let code = match refusal.kind {
+        RefusalKind::NotFound => Code::NotFound,
+        RefusalKind::AlreadyExists => Code::AlreadyExists,
+        RefusalKind::FailedPrecondition => Code::FailedPrecondition,
+        RefusalKind::PermissionDenied => Code::PermissionDenied,
+        RefusalKind::Unauthenticated => Code::Unauthenticated,
+        RefusalKind::ResourceExhausted => Code::ResourceExhausted,
+    };
+    Status::with_error_details(code, refusal.detail.clone(), info(refusal.reason))
 }
 
 /// The reason code of an error.
-pub fn reason(error: &EngineError) -> &'static str {
+pub fn reason(error: &GatewayError) -> &'static str {
+    match error {
+        GatewayError::Engine(error) => engine_reason(error),
+        GatewayError::Ledger(LedgerError::Refused(refusal)) => refusal.reason,
+        GatewayError::Ledger(LedgerError::Full) => "ledger_full",
+        GatewayError::Ledger(LedgerError::Input(_)) => "action_unparsable",
+        GatewayError::Ledger(_) => "ledger_unavailable",
+        GatewayError::Broken(_) => "scorer_unavailable",
+    }
+}
+
+/// The reason code of an error of the engine.
+pub fn engine_reason(error: &EngineError) -> &'static str {
     match error {
         EngineError::Input(_) => "action_unparsable",
         EngineError::Overloaded { .. } => "scorer_overloaded",
@@ -70,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_bad_field_is_in_the_details() {
-        let status = status(&EngineError::Input(InputError::new("action.tool", "too long")));
+        let status = engine(&EngineError::Input(InputError::new("action.tool", "too long")));
         assert_eq!(status.code(), Code::InvalidArgument);
         let violation = status.get_details_bad_request().unwrap().field_violations.remove(0);
         assert_eq!((violation.field.as_str(), violation.description.as_str()), ("action.tool", "too long"));
@@ -79,14 +166,14 @@ mod tests {
     #[test]
     fn overload_says_when_to_come_back() {
         let retry_after = std::time::Duration::from_millis(37);
-        let status = status(&EngineError::Overloaded { retry_after });
+        let status = engine(&EngineError::Overloaded { retry_after });
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(retry_after));
     }
 
     #[test]
     fn the_cause_of_an_encoder_failure_stays_in_the_log() {
-        let status = status(&EngineError::Encoder("secret path".into()));
+        let status = engine(&EngineError::Encoder("secret path".into()));
         assert_eq!((status.code(), status.message()), (Code::Internal, "the encoder failed"));
     }
 }

@@ -137,6 +137,9 @@ pub struct Position {
     pub step_drift: Option<f64>,
     /// Drift of that instruction from the origin.
     pub instruction_drift: Option<f64>,
+    /// The threshold that drift is measured by.
+    #[serde(default)]
+    pub instruction_threshold: Option<f64>,
 }
 
 /// A version of an intent.

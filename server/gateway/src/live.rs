@@ -1,0 +1,130 @@
+//! Chains that are under way.
+//!
+//! A chain is held in memory while it is used, within a budget, and made again from the ledger where it was let go. Without
+//! a ledger a chain that was let go begins anew.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use moka::sync::Cache;
+use rhumb_drift::ChainTracker;
+use rhumb_drift::chain::{ChainHop, ChainParameters};
+use rhumb_ledger::record::Decision;
+use rhumb_ledger::{Ledger, LedgerError};
+use sha2::{Digest as _, Sha256};
+
+use crate::errors::GatewayError;
+
+/// Decisions that a chain is made from again; those beyond are left out.
+const REPLAYED: usize = 4096;
+/// What the cache spends on a chain, besides the chain.
+const ENTRY: usize = 192;
+
+/// A chain that several requests may hold at once.
+pub type Shared = Arc<Mutex<ChainTracker>>;
+
+/// Names a chain of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChainKey([u8; 32]);
+
+impl ChainKey {
+    /// The key of a chain.
+    pub fn new(tenant: &str, chain: &str) -> Self {
+        let mut digest = Sha256::new();
+        digest.update((tenant.len() as u64).to_le_bytes());
+        digest.update(tenant.as_bytes());
+        digest.update(chain.as_bytes());
+        Self(digest.finalize().into())
+    }
+}
+
+/// Chains that are under way.
+#[derive(Clone)]
+pub struct Live {
+    chains: Cache<ChainKey, Shared>,
+    ledger: Ledger,
+}
+
+impl Live {
+    /// Chains of `megabytes` at most.
+    pub fn new(megabytes: u64, ledger: Ledger) -> Self {
+        let weigh = |_: &ChainKey, chain: &Shared| u32::try_from(lock(chain).bytes() + ENTRY).unwrap_or(u32::MAX);
+        Self { chains: Cache::builder().max_capacity(megabytes << 20).weigher(weigh).build(), ledger }
+    }
+
+    /// A chain, from memory, else from the ledger, else a new one.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub async fn chain(
+        &self,
+        parameters: &ChainParameters,
+        tenant: &str,
+        chain: &str,
+    ) -> Result<Shared, GatewayError> {
+        let key = ChainKey::new(tenant, chain);
+        if let Some(found) = self.chains.get(&key) {
+            return Ok(found);
+        }
+        if !self.ledger.is_kept() {
+            return Ok(self.chains.get_with(key, Shared::default));
+        }
+        let (chains, ledger) = (self.chains.clone(), self.ledger.clone());
+        let (parameters, tenant, chain) = (parameters.clone(), tenant.to_owned(), chain.to_owned());
+        let load = move || {
+            let again = || replayed(&ledger, &parameters, &tenant, &chain).map(|t| Arc::new(Mutex::new(t)));
+            chains.try_get_with(key, again)
+        };
+        let loaded = tokio::task::spawn_blocking(load).await.map_err(GatewayError::broken)?;
+        loaded.map_err(|e| LedgerError::Store(e.to_string()).into())
+    }
+
+    /// Weighs a chain again after it has grown.
+    pub fn weigh(&self, tenant: &str, id: &str, chain: &Shared) {
+        self.chains.insert(ChainKey::new(tenant, id), Arc::clone(chain));
+    }
+
+    /// Lets a chain go, because what it holds is not what was recorded.
+    pub fn forget(&self, tenant: &str, id: &str) {
+        self.chains.invalidate(&ChainKey::new(tenant, id));
+    }
+}
+
+/// A chain's lock. What a panic left behind is a tracker like any other: its steps are all or nothing.
+pub fn lock(chain: &Shared) -> std::sync::MutexGuard<'_, ChainTracker> {
+    chain.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn replayed(
+    ledger: &Ledger,
+    parameters: &ChainParameters,
+    tenant: &str,
+    chain: &str,
+) -> Result<ChainTracker, LedgerError> {
+    let mut tracker = ChainTracker::default();
+    for stored in ledger.chain(Some(tenant), chain, REPLAYED)? {
+        if let Some(hop) = hop(&stored.value) {
+            let state = tracker.insert(parameters, hop);
+            tracker.told(&state, stored.value.verdict);
+        }
+    }
+    Ok(tracker)
+}
+
+/// A recorded decision as a hop of its chain.
+pub fn hop(decision: &Decision) -> Option<ChainHop<'_>> {
+    let place = decision.chain.as_ref()?;
+    Some(ChainHop {
+        hop: place.hop,
+        request_id: &decision.request_id,
+        agent: &place.agent,
+        delegator: &place.delegator,
+        enforcement_point: &decision.enforcement_point,
+        effect: decision.effect,
+        status: decision.status.unwrap_or(rhumb_drift::Status::NoAnchor),
+        verdict: decision.verdict,
+        drift: decision.drift,
+        threshold: decision.threshold.unwrap_or(1.0),
+        step_drift: place.step_drift,
+        instruction_drift: place.instruction_drift.zip(place.instruction_threshold),
+    })
+}
