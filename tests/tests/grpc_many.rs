@@ -107,11 +107,13 @@ fn hop(agent: &str, request: &serde_json::Value) -> Hop {
         action,
         context,
         request_id,
+        ..Hop::default()
     }
 }
 
 fn chain(hops: Vec<Hop>) -> ScoreChainRequest {
-    ScoreChainRequest { chain_id: "chain".into(), intent: message(&aligned("")).intent, hops }
+    let intent = message(&aligned("")).intent;
+    ScoreChainRequest { chain_id: "chain".into(), intent, hops, ..ScoreChainRequest::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,8 @@ const $ = id => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const { trace, rows } = data;
 const NS = $("chart").namespaceURI;
+// Up to this width the evidence stands between timeline and table, as in the style.
+const STACKED = 1180;
 const VERDICTS = ["ALLOW", "WARN", "ESCALATE", "DENY", "ABSTAIN"];
 rows.forEach((row, i) => {
   const decision = trace.decisions[i], request = decision.request || {}, score = decision.response || {};
@@ -21,7 +23,7 @@ let chosen = -1;
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
 const plain = text => String(text).replace(HIDDEN, c => "⟨U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩");
 const cut = (text, most) => { const all = [...plain(text)]; return all.length > most ? all.slice(0, most - 1).join("") + "…" : all.join(""); };
-const add = (node, kids) => { node.append(...kids.flat().filter(k => k != null && k !== "").map(k => k instanceof Node ? k : plain(k))); return node; };
+const add = (node, kids) => { node.append(...kids.flat().filter(k => k != null && k !== "" && k !== false).map(k => k instanceof Node ? k : plain(k))); return node; };
 const el = (tag, cls, ...kids) => { const node = document.createElement(tag); if (cls) node.className = cls; return add(node, kids); };
 const svg = (tag, attributes, ...kids) => {
   const node = document.createElementNS(NS, tag);
@@ -31,12 +33,12 @@ const svg = (tag, attributes, ...kids) => {
 const bdi = text => el("bdi", "", text);
 const two = n => n.toFixed(2);
 const signed = n => (n < 0 ? "−" : "+") + Math.abs(n).toFixed(2);
-const when = text => (text || "").replace("T", " ").replace(/\.(\d{3})\d*/, ".$1").replace("Z", " UTC");
+const when = text => (text || "").replace("T", " ").replace(/\.(\d{3})\d*/, ".$1").replace(/Z$|\+00:00$/, " UTC");
 const quoted = text => "“" + text + "”";
 
 // A verdict has a shape as well as a colour.
 function shape(verdict, x, y, r) {
-  const cls = "mark " + verdict, path = d => svg("path", { d, class: cls });
+  const cls = "mark " + verdict + (r < 2.5 ? " small" : ""), path = d => svg("path", { d, class: cls });
   if (verdict === "WARN") return path(`M${x} ${y - r * 1.15}L${x + r * 1.1} ${y + r * .8}H${x - r * 1.1}Z`);
   if (verdict === "ESCALATE") return path(`M${x} ${y - r * 1.3}L${x + r * 1.3} ${y}L${x} ${y + r * 1.3}L${x - r * 1.3} ${y}Z`);
   if (verdict === "DENY") return svg("rect", { x: x - r, y: y - r, width: 2 * r, height: 2 * r, class: cls });
@@ -62,7 +64,7 @@ function head() {
   add($("asked"), [bdi(principal), " asked"]);
   add($("request"), [trace.intentText ? quoted(trace.intentText.trim()) : "The text is not kept."]);
   const id = registered.intentId || reference.intentId, times = rows.map(r => r.decision.time).filter(Boolean).sort();
-  const span = times.length ? when(times[0]).replace(/\.\d+/, "") + (times.length > 1 ? " to " + when(times[times.length - 1]).replace(/^\S+ |\.\d+/g, "") : "") : "";
+  const span = times.length ? when(times[0]).replace(/\.\d+/, "") + (times.length > 1 ? " to " + when(times[times.length - 1]).replace(/\.\d+/, "") : "") : "";
   const facts = [["Intent", id ? id + ", version " + (intent.version || reference.version || "?") : "not registered"], ["Digest", (intent.digest || reference.digest || "").slice(0, 23)],
     ["Provenance", data.trust], ["Actions", rows.length + (trace.cut ? ", and more" : "")], ["When", span], ["Revoked", when(registered.revoked)]];
   for (const [name, value] of facts) if (value) $("facts").append(el("div", "", el("dt", "", name), el("dd", name === "Digest" ? "mono" : "", value)));
@@ -87,7 +89,7 @@ function lanes() {
 let place = () => 0;
 function chart() {
   const width = Math.max(300, $("plot").clientWidth), wide = width > 720, n = Math.max(1, rows.length);
-  const left = wide ? 150 : 64, right = wide ? 122 : 14, top = 30, tall = 190, { names, labels } = lanes();
+  const left = wide ? 150 : 64, right = wide ? 136 : 14, top = 30, tall = 190, { names, labels } = lanes();
   const step = (width - left - right) / n, x = i => left + step * (i + .5), end = width - right;
   const y = d => top + tall * (1 - Math.min(1, Math.max(0, d)));
   const out = [], draw = (tag, attributes, ...kids) => out.push(svg(tag, attributes, ...kids));
@@ -95,6 +97,7 @@ function chart() {
   const gathered = rows.some(r => r.state.cumulativeThreshold > 0), sumTop = top + tall + 34, sumTall = 58;
   const laneTop = gathered ? sumTop + sumTall + 36 : top + tall + 36, lane = 24, bottom = laneTop + labels.length * lane;
 
+  labels.forEach((_, i) => draw("rect", { x: left, y: laneTop + lane * i + 1, width: end - left, height: lane - 2, class: "lane" }));
   if (first >= 0) {
     const at = x(first), edge = at - Math.min(step / 2, 14), back = at > width * .7;
     draw("rect", { x: edge, y: top, width: end - edge, height: bottom - top, class: "wash" });
@@ -108,16 +111,17 @@ function chart() {
   }
   if (wide) { label("Drift", 0, top + 4, "strong"); label("of each action", 0, top + 19); }
   limits(draw, label, x, y, step, end, wide);
-  course(draw, x, y);
+  course(draw, x, y, step);
   for (const row of rows) {
     const r = Math.min(6, Math.max(row.verdict === "ALLOW" ? 1.5 : 3, step * .3));
     out.push(row.scored ? shape(row.verdict, x(row.index), y(row.score.drift), r) : shape("ABSTAIN", x(row.index), y(0), r));
     if (!row.scored && step > 60) label("no score", x(row.index), y(0) - 12, "", "middle");
   }
   if (gathered) gather(draw, label, x, sumTop, sumTall, left, end, wide);
-  strip(draw, label, names, labels, x, step, laneTop, lane, left, end, wide);
-  const every = Math.max(1, Math.ceil(34 / step));
-  for (const row of rows) if (row.index % every === 0) label(row.label, x(row.index), bottom + 15, "", "middle");
+  strip(draw, label, names, labels, x, step, laneTop, lane, left, wide);
+  const every = [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500].find(k => k * step >= 34) || 1000;
+  const ticked = i => (i + 1) % every === 0 || (i === 0 && (every - 1) * step >= 30);
+  for (const row of rows) if (ticked(row.index)) label(row.label, x(row.index), bottom + 15, "", "middle");
   label(wide ? "hop" : "", left - 8, bottom + 15, "", "end");
   place = at => Math.min(n - 1, Math.max(0, Math.floor((at - left) / step)));
 
@@ -128,7 +132,7 @@ function chart() {
   $("chart").setAttribute("viewBox", `0 0 ${width} ${bottom + 22}`);
   $("chart").replaceChildren(box, ...out, tick, over);
   chart.at = i => {
-    box.setAttribute("x", x(i) - half); tick.setAttribute("d", `M${x(i) - half} ${bottom}h${2 * half}`);
+    box.setAttribute("x", x(i) - half); tick.setAttribute("d", `M${x(i)} ${bottom + 1}l5 -7h-10z`);
     for (const node of [box, tick]) node.setAttribute("visibility", "visible");
   };
   chart.over = i => { over.setAttribute("visibility", i < 0 ? "hidden" : "visible"); if (i >= 0) { over.setAttribute("x1", x(i)); over.setAttribute("x2", x(i)); } };
@@ -154,10 +158,10 @@ function limits(draw, label, x, y, step, end, wide) {
   places.sort((a, b) => a.up - b.up).forEach((p, i) => { if (i && p.up - places[i - 1].up < 13) p.up = places[i - 1].up + 13; label(p.text, end + 8, p.up); });
 }
 
-function course(draw, x, y) {
+function course(draw, x, y, step) {
   let d = "", on = false;
   for (const row of rows) { if (row.scored) d += (on ? "L" : "M") + x(row.index).toFixed(1) + " " + y(row.score.drift).toFixed(1); on = row.scored; }
-  if (d) draw("path", { d, class: "course" });
+  if (d) draw("path", { d, class: step < 8 ? "course thin" : "course" });
 }
 
 function gather(draw, label, x, top, tall, left, end, wide) {
@@ -169,17 +173,16 @@ function gather(draw, label, x, top, tall, left, end, wide) {
   draw("path", { d: "M" + line, class: "edge" });
   draw("line", { x1: left, x2: end, y1: top + tall, y2: top + tall, class: "grid" });
   draw("line", { x1: left, x2: end, y1: y(limit), y2: y(limit), class: "limit" });
-  label("0", left - 8, top + tall + 4, "", "end");
+  if (top + tall - y(limit) > 11) label("0", left - 8, top + tall + 4, "", "end");
   label(limit.toFixed(1), left - 8, y(limit) + 4, "", "end");
   if (wide) { label("Gathered", 0, top + 10, "strong"); label("log-odds, over hops", 0, top + 25); label("chain alarm", end + 8, y(limit) + 4); }
 }
 
 // Who acted when, and who handed over to whom.
-function strip(draw, label, names, labels, x, step, top, tall, left, end, wide) {
+function strip(draw, label, names, labels, x, step, top, tall, left, wide) {
   const mid = i => top + tall * (i + .5), half = Math.max(.6, Math.min(step / 2, 26));
   if (wide) label("Delegation", 0, top - 9, "strong");
   labels.forEach((name, i) => {
-    draw("rect", { x: left, y: top + tall * i + 1, width: end - left, height: tall - 2, class: "lane" });
     draw("text", { x: left - 8, y: mid(i) + 4, "text-anchor": "end" }, svg("title", {}, name), cut(name, wide ? 22 : 9));
   });
   for (let i = 0, from = 0; i < rows.length; i++) {
@@ -188,15 +191,13 @@ function strip(draw, label, names, labels, x, step, top, tall, left, end, wide) 
     draw("rect", { x: start, y: mid(names.get(rows[i].who)) - 5, width: x(i) + half - start, height: 10, rx: Math.min(4, half), class: "run" });
     from = i + 1;
   }
-  const by = new Map();
   for (const row of rows) {
-    const a = names.get(row.delegator), b = names.get(row.who), at = x(row.index) - (step > 24 ? half * .55 : 0);
-    if (a !== undefined && a !== b && by.get(row.who) !== row.delegator) {
+    const before = rows[row.index - 1] || {}, a = names.get(row.delegator), b = names.get(row.who), at = x(row.index) - (step > 24 ? half * .25 : 0);
+    if (a !== undefined && a !== b && (before.who !== row.who || before.delegator !== row.delegator)) {
       const down = b > a ? 1 : -1, tip = mid(b) - down * 5;
-      draw("path", { d: `M${at} ${mid(a) + (rows[row.index - 1] && rows[row.index - 1].who === row.delegator ? 5 * down : 0)}V${tip - 4 * down}`, class: "handed" });
+      draw("path", { d: `M${at} ${mid(a) + (before.who === row.delegator && step < 24 ? 5 * down : 0)}V${tip - 4 * down}`, class: "handed" });
       draw("path", { d: `M${at - 3.5} ${tip - 5 * down}h7l-3.5 ${5 * down}z`, class: "head" });
     }
-    by.set(row.who, row.delegator);
     if (row.verdict !== "ALLOW") draw("g", {}, shape(row.verdict, x(row.index), mid(b), Math.max(1.6, Math.min(3.6, step * .3))));
   }
 }
@@ -211,7 +212,7 @@ function table() {
       el("td", "", bdi(cut(row.who, 60)), row.delegator && el("span", "sub", "asked by ", bdi(cut(row.delegator, 60)))),
       el("td", "", row.first && el("span", "began-tag", "Drift began here"), el("span", "tool", bdi(cut(row.tool, 80))), el("span", "effect", row.effect), row.telling && el("span", "sub", bdi(row.telling))),
       el("td", "", drift(row)), el("td", "", badge(row)), el("td", "", bdi(cut(row.point, 60))));
-    tr.addEventListener("click", event => { if (event.target !== link) go(row.index); });
+    tr.addEventListener("click", event => { if (!link.contains(event.target)) { go(row.index); if (innerWidth <= STACKED) reveal(); } else if (named() === row.index) reveal(); });
     row.tr = tr;
     $("rows").append(tr);
   }
@@ -220,13 +221,13 @@ function table() {
   add($("filter").querySelector("span"), [`only what was not simply allowed (${other.length} of ${rows.length})`]);
   box.addEventListener("change", () => rows.forEach(r => { r.tr.hidden = box.checked && r.verdict === "ALLOW"; }));
 }
-const spoken = row => `Hop ${row.label}, ${plain(row.who)}, ${plain(row.tool)}, ${row.scored ? "drift " + two(row.score.drift) : "no score"}, ${row.score.verdict || "no answer"}${row.first ? ", drift began here" : ""}`;
+const spoken = row => `Hop ${row.label}, ${cut(row.who, 60)}, ${cut(row.tool, 60)}, ${row.scored ? "drift " + two(row.score.drift) : "no score"}, ${row.score.verdict || "no answer"}${row.first ? ", drift began here" : ""}`;
 
 const part = (title, ...kids) => [el("h3", "", title), ...kids];
 const ORIGIN = { INTENT: "request", TRUSTED_CONTEXT: "trusted context", UNTRUSTED_CONTEXT: "only untrusted text", NEW: "nowhere" };
 
 function panel(row) {
-  const step = to => { const link = el("a", "", to > row.index ? "next →" : "← before"); link.href = "#hop=" + rows[to].label; return link; };
+  const step = to => { const link = el("a", "", to > row.index ? "next →" : "← previous"); link.href = "#hop=" + rows[to].label; return link; };
   const nav = el("nav", "", row.index > 0 && step(row.index - 1), row.index + 1 < rows.length && step(row.index + 1));
   const title = el("h2", "wrap", "Hop " + row.label + ", ", bdi(cut(row.who, 80)));
   title.tabIndex = -1;
@@ -259,10 +260,10 @@ function values(list) {
   const body = el("tbody", "");
   for (const v of list) {
     const grade = v.grade || 0, cls = v.origin === "NEW" || v.origin === "UNTRUSTED_CONTEXT" ? "badge DENY" : "";
-    body.append(el("tr", "", el("td", "", el("span", "mono", (v.path || "").replace(/^arguments\./, "")), el("span", "sub", v.kind)), el("td", "", bdi(v.value || "")),
+    body.append(el("tr", "", el("td", "", el("span", "mono", cut((v.path || "").replace(/^arguments\./, ""), 40)), el("span", "sub", v.kind)), el("td", "", bdi(v.value || "")),
       el("td", cls, ORIGIN[v.origin] || "unknown"), el("td", "", two(grade))));
   }
-  const titles = ["Value", "", "Seen in", "Covered"].map(t => { const th = el("th", "", t); th.scope = "col"; return th; });
+  const titles = ["Argument", "Value", "Seen in", "Covered"].map(t => { const th = el("th", "", t); th.scope = "col"; return th; });
   return part("Values of the arguments", el("table", "", el("thead", "", el("tr", "", titles)), body));
 }
 
@@ -316,6 +317,8 @@ function choose(i) {
   panel(rows[i]);
 }
 const go = i => { history.replaceState(null, "", "#hop=" + rows[i].label); choose(i); };
+// On a narrow page the evidence stands above the table, out of sight of the row that was chosen.
+const reveal = () => $("panel").querySelector("h2").focus({ preventScroll: innerWidth > STACKED });
 const named = () => { const m = /^#hop=([\d.]+)$/.exec(location.hash); return m ? rows.findIndex(r => r.label === m[1]) : -1; };
 
 function listen() {
@@ -326,10 +329,10 @@ function listen() {
   plot.addEventListener("keydown", event => {
     const far = Math.max(10, Math.round(rows.length / 20)), move = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: far, PageDown: -far, Home: -rows.length, End: rows.length }[event.key];
     if (move) { event.preventDefault(); go(Math.min(rows.length - 1, Math.max(0, chosen + move))); }
-    if (event.key === "Enter") { event.preventDefault(); $("panel").querySelector("h2").focus(); }
+    if (event.key === "Enter") { event.preventDefault(); reveal(); }
   });
   $("panel").addEventListener("keydown", event => { if (event.key === "Escape") plot.focus(); });
-  addEventListener("hashchange", () => { const i = named(); if (i >= 0) { choose(i); $("panel").querySelector("h2").focus({ preventScroll: innerWidth > 1080 }); } });
+  addEventListener("hashchange", () => { const i = named(); if (i >= 0) { choose(i); reveal(); } });
   let width = innerWidth;
   addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; chart(); } });
 }

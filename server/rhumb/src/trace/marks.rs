@@ -3,6 +3,8 @@
 use anstyle::{AnsiColor, Style};
 use rhumb_proto::v1::{Evidence, Origin, ScoreResponse, ValueEvidence, Verdict};
 
+use super::text::clip;
+
 /// Characters of the drift bar.
 pub const BAR: usize = 10;
 /// Characters of a value that are shown.
@@ -44,19 +46,12 @@ pub fn telling(evidence: &Evidence) -> String {
             _ => "seen nowhere",
         };
         let name = value.path.trim_start_matches("arguments.");
-        return format!("{name} = {} ({origin})", shorten(&value.value));
+        return format!("{name} = {} ({origin})", clip(&value.value, SHOWN));
     }
     if evidence.weakest_segment.is_empty() {
         return String::new();
     }
     format!("{} has little counterpart in the request", evidence.weakest_segment)
-}
-
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -14,4 +14,4 @@ mod lineage;
 mod rows;
 
 #[cfg(test)]
-mod sample;
+pub mod sample;

@@ -59,7 +59,8 @@ pub fn page(trace: &ChainTrace) -> Result<String, serde_json::Error> {
         features: FEATURES.iter().map(|f| (f.name.to_owned(), f.about.into())).collect(),
         program: concat!("rhumb ", env!("CARGO_PKG_VERSION")),
     };
-    let data = inert(&serde_json::to_string(&data)?);
+    // Through a value, whose names are sorted: the same trace makes the same page, byte for byte.
+    let data = inert(&serde_json::to_value(&data)?.to_string());
     Ok(fill(TEMPLATE, &[("POLICY", &policy()), ("STYLE", STYLE), ("SCRIPT", SCRIPT), ("DATA", &data)]))
 }
 

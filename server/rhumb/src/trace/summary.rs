@@ -4,11 +4,15 @@ use rhumb_proto::v1::{ChainTrace, IntentVersion, Provenance, RegisteredIntent, S
 use serde::Serialize;
 
 use super::rows::Row;
+use super::text::clip;
 
 /// Stands under every trace.
 pub const NOTE: &str = "Drift shows where the course was left, not who erred.";
 /// Characters of a digest that people compare by eye.
 const DIGEST: usize = 12;
+/// Characters of a name, and of an instruction: agents choose them, and answers are short.
+const NAME: usize = 80;
+const INSTRUCTION: usize = 240;
 /// Actions without a score that are named.
 const NAMED: usize = 5;
 
@@ -40,7 +44,8 @@ pub fn summary(trace: &ChainTrace, rows: &[Row]) -> Vec<Answer> {
 fn began(trace: &ChainTrace, rows: &[Row], first: Option<&Row>) -> String {
     let Some(hop) = trace.first_drifted_hop else { return nowhere(rows) };
     let Some(row) = first else { return format!("Hop {hop}, which is not among the actions here.") };
-    let what = format!("Hop {}: {} called {}", row.label, agent(&row.agent), tool(row));
+    let what =
+        format!("Hop {}: {} called {}", row.label, clip(agent(&row.agent), NAME), clip(&tool(row), NAME));
     let drift = row.score.drift.map_or("no score".to_owned(), |d| format!("drift {d:.2}"));
     match (trace.found_by.as_str(), row.score.threshold) {
         ("cumulative", _) => {
@@ -123,12 +128,13 @@ fn delegated(trace: &ChainTrace, first: Option<&Row>) -> String {
         "" => first.map_or("", |r| &r.delegator),
         by => by,
     };
-    let to = first.map_or(trace.first_drifted_agent.as_str(), |r| &r.agent);
+    let to = clip(agent(first.map_or(trace.first_drifted_agent.as_str(), |r| &r.agent)), NAME);
     let instruction = first.filter(|r| !r.instruction.is_empty());
-    let instruction = instruction.map_or(".".to_owned(), |r| format!(": \u{201c}{}\u{201d}", r.instruction));
+    let instruction = instruction
+        .map_or(".".to_owned(), |r| format!(": \u{201c}{}\u{201d}", clip(&r.instruction, INSTRUCTION)));
     match by {
-        "" => format!("Nobody that is known, to {}{instruction}", agent(to)),
-        by => format!("{by}, to {}{instruction}", agent(to)),
+        "" => format!("Nobody that is known, to {to}{instruction}"),
+        by => format!("{}, to {to}{instruction}", clip(by, NAME)),
     }
 }
 
@@ -164,7 +170,7 @@ pub fn no_score(row: &Row) -> String {
     };
     match row.score.reason_code.as_str() {
         "" => status.to_owned(),
-        reason => format!("{status}, {reason}"),
+        reason => format!("{status}, {}", clip(reason, NAME)),
     }
 }
 
@@ -211,7 +217,7 @@ mod tests {
         let trace = recorded();
         for (question, expected) in [
             ("Where did", "Hop 5: mail-agent called search_contacts (drift 0.98, alarm from 0.84)."),
-            ("Which intent", "intent-01JT8M2Q6Z version 1 (sha256:2c5ff29f7d70…), SIGNED."),
+            ("Which intent", "intent-01JT8M2Q6Z version 1 (sha256:3c4f1a41211b…), SIGNED."),
             ("Who is", "user:jana.novak."),
             ("Which point", "mcp-gateway let it pass at hop 5, told WARN."),
             ("What has", "1 of 8 actions: hop 8 (FAILED, scorer_unavailable)."),

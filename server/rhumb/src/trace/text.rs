@@ -25,6 +25,14 @@ pub fn clean(text: &str, columns: usize) -> String {
     out
 }
 
+/// At most `most` characters, and otherwise as it is: for texts that are cleaned later.
+pub fn clip(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
+        None => text.to_owned(),
+    }
+}
+
 /// Columns that `text` takes.
 pub fn width(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(1)).sum()
