@@ -65,6 +65,9 @@ fn nowhere(rows: &[Row]) -> String {
 
 fn authorised(trace: &ChainTrace, rows: &[Row]) -> String {
     let Some(name) = intent_name(trace, rows) else {
+        if trust(rows) == Provenance::None.as_str_name() {
+            return "None: no action came with a request to compare it with.".to_owned();
+        }
         return format!("None that is registered; actions were compared with a text ({}).", trust(rows));
     };
     let revoked = trace.intent.as_ref().filter(|i| i.revoked.is_some());
