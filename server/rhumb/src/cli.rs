@@ -68,6 +68,12 @@ pub enum Command {
         after_help = "Examples:\n  rhumb bench --json > bench.json\n  rhumb bench --precisions f32,int8 --thread-counts 1,2"
     )]
     Bench(BenchArgs),
+    /// Shows a recorded chain: who delegated to whom, what each did, where drift began, and which enforcement point let
+    /// it pass. Drift shows where the course was left, not who erred.
+    #[command(
+        after_help = "Examples:\n  rhumb trace chain-7f3a91 --server http://127.0.0.1:50051\n  rhumb trace chain-7f3a91 --config rhumb.toml --html chain.html\n  rhumb trace --input chain.json\n\nExit code 1 if there is no such chain; that it drifted is no failure."
+    )]
+    Trace(TraceArgs),
     /// Lists, fetches, imports and verifies bundles.
     #[command(after_help = "Example:\n  rhumb model fetch minilm")]
     Model(ModelArgs),
@@ -299,6 +305,39 @@ pub struct BenchArgs {
     /// Prints the figures as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// The chain.
+    #[arg(value_name = "CHAIN", required_unless_present = "input")]
+    pub chain: Option<String>,
+    #[command(flatten)]
+    pub source: TraceSource,
+    /// Also writes a page for a browser there: one file that loads nothing. `-` writes the page alone, to standard output.
+    #[arg(long, value_name = "FILE|-")]
+    pub html: Option<PathBuf>,
+    /// Prints the trace as JSON in place of the tree.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the trace comes from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct TraceSource {
+    /// Asks this server, for example http://127.0.0.1:50051.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Reads the ledger that this configuration (TOML) names.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Reads the ledger in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+    /// Reads a ChainTrace as JSON, as --json prints it; `-` is standard input.
+    #[arg(long, value_name = "FILE|-")]
+    pub input: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

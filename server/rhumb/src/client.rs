@@ -26,16 +26,7 @@ impl Client {
     /// # Errors
     /// A URL that is none, or a server that does not answer.
     pub async fn connect(url: &str) -> Result<Self, Failure> {
-        let fail = |e: tonic::transport::Error| {
-            use std::error::Error as _;
-            Failure::input(format!(
-                "--server {url}: {}",
-                e.source().map_or(e.to_string(), ToString::to_string)
-            ))
-        };
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(fail)?;
-        let channel = endpoint.connect_timeout(Duration::from_secs(5)).connect().await.map_err(fail)?;
-        Ok(Self(DriftServiceClient::new(channel).max_encoding_message_size(usize::MAX)))
+        Ok(Self(DriftServiceClient::new(connect(url).await?).max_encoding_message_size(usize::MAX)))
     }
 
     /// Scores one request. A request that the server cannot use is answered as such; a server that is busy is asked again.
@@ -64,6 +55,19 @@ impl Client {
         }
         Err(Failure::check("server: busy for too long"))
     }
+}
+
+/// A channel to a server.
+///
+/// # Errors
+/// A URL that is none, or a server that does not answer.
+pub async fn connect(url: &str) -> Result<Channel, Failure> {
+    let fail = |e: tonic::transport::Error| {
+        use std::error::Error as _;
+        Failure::input(format!("--server {url}: {}", e.source().map_or(e.to_string(), ToString::to_string)))
+    };
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(fail)?;
+    endpoint.connect_timeout(Duration::from_secs(5)).connect().await.map_err(fail)
 }
 
 /// Files do not hold up those who hold an action back.

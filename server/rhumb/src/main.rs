@@ -13,6 +13,7 @@ mod service;
 mod startup;
 mod table;
 mod telemetry;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::TrainSmoothing(args) => commands::train::run_smoothing(args).await,
             Command::Calibrate(args) => commands::calibrate::run(args).await,
             Command::Bench(args) => commands::bench::run(args).await,
+            Command::Trace(args) => commands::trace::run(args).await,
             Command::Model(args) => commands::model::run(args),
         }
     })

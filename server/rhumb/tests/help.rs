@@ -26,7 +26,7 @@ fn every_command_shows_an_example() {
     ] {
         assert!(help(&[command]).contains("Example:\n  "), "{command}");
     }
-    for command in ["eval", "bench"] {
+    for command in ["eval", "bench", "trace"] {
         assert!(help(&[command]).contains("Examples:\n  "), "{command}");
     }
     for command in ["list", "fetch", "import", "verify"] {

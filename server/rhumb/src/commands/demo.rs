@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use rhumb_engine::Call;
 use rhumb_models::bundle::BundleError;
 use rhumb_models::{FetchOutcome, Store};
-use rhumb_proto::v1::{HopScore, Origin, ScoreChainRequest, ScoreChainResponse, ScoreResponse, Verdict};
+use rhumb_proto::v1::{HopScore, ScoreChainRequest, ScoreChainResponse};
 use rhumb_proto::{json, v1};
 
 use crate::cli::DemoArgs;
@@ -15,12 +15,9 @@ use crate::progress;
 use crate::service::drift::score_chain;
 use crate::startup::{Wanted, start_off_thread};
 use crate::table::Table;
+use crate::trace::marks::{bar, colour, reason};
 
 const CHAIN: &str = include_str!("../../assets/demo.json");
-/// Characters of the drift bar.
-const BAR: usize = 10;
-/// Characters of a value that are shown.
-const SHOWN: usize = 44;
 
 /// Fetches the model if it is absent, scores the chain, prints it.
 pub async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
@@ -91,48 +88,6 @@ fn row(hop: &HopScore, action: &v1::Action, first: bool) -> Vec<(String, Style)>
     ]
 }
 
-fn colour(verdict: Verdict) -> Style {
-    let colour = match verdict {
-        Verdict::Allow => AnsiColor::Green,
-        Verdict::Warn => AnsiColor::Yellow,
-        Verdict::Escalate => AnsiColor::Magenta,
-        Verdict::Deny => AnsiColor::Red,
-        Verdict::Abstain | Verdict::Unspecified => AnsiColor::Blue,
-    };
-    colour.on_default()
-}
-
-fn bar(drift: Option<f64>) -> String {
-    let Some(drift) = drift else { return "no score".to_owned() };
-    let full = (drift * BAR as f64).round() as usize;
-    format!("{}{} {drift:.2}", "█".repeat(full.min(BAR)), "·".repeat(BAR.saturating_sub(full)))
-}
-
-/// The value that came from nowhere, else the part of the action with the least counterpart in the request.
-fn reason(score: &ScoreResponse) -> String {
-    if score.verdict() == Verdict::Allow {
-        return String::new();
-    }
-    let evidence = score.evidence.clone().unwrap_or_default();
-    let unseen = |v: &&v1::ValueEvidence| matches!(v.origin(), Origin::New | Origin::UntrustedContext);
-    if let Some(value) = evidence.values.iter().find(unseen) {
-        let origin = match value.origin() {
-            Origin::UntrustedContext => "only in untrusted text",
-            _ => "seen nowhere",
-        };
-        let name = value.path.trim_start_matches("arguments.");
-        return format!("{name} = {} ({origin})", shorten(&value.value));
-    }
-    format!("{} has little counterpart in the request", evidence.weakest_segment)
-}
-
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
-        None => text.to_owned(),
-    }
-}
-
 fn conclusion(response: &ScoreChainResponse) {
     let bold = Style::new().bold();
     match response.first_drifted_hop {
@@ -160,12 +115,5 @@ mod tests {
         agents.sort_unstable();
         agents.dedup();
         assert!(chain.hops.len() >= 6 && agents.len() >= 3);
-    }
-
-    #[test]
-    fn bars_have_one_width() {
-        for drift in [0.0, 0.04, 0.5, 1.0] {
-            assert_eq!(bar(Some(drift)).chars().count(), BAR + 5);
-        }
     }
 }

@@ -9,4 +9,5 @@ mod labelled;
 pub mod model;
 pub mod score;
 pub mod serve;
+pub mod trace;
 pub mod train;
