@@ -30,6 +30,11 @@ const LENGTH: std::ops::RangeInclusive<usize> = 4..=10;
 /// The step of a slow drift at which the tool may change.
 const SWITCH: std::ops::RangeInclusive<usize> = 3..=8;
 
+/// Different aligned actions that a joined request should have.
+const MANY: usize = 4;
+/// Requests that are joined at most.
+const JOINED: usize = 4;
+
 /// How a chain is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,6 +73,10 @@ pub struct Chain {
     pub form: Form,
     /// The kind of its drifted actions; `aligned` without any.
     pub kind: String,
+    /// Requests that are joined in it.
+    pub joined: usize,
+    /// Different aligned actions that it could be made of.
+    pub varied: usize,
     /// The request.
     pub intent: Intent,
     /// Its hops in order.
@@ -89,21 +98,36 @@ pub fn chains(lines: &[Labelled], requests: usize, seed: u64) -> Vec<Chain> {
     }
     let drawn = families.into_iter().flat_map(|(family, sources)| {
         let order = SplitMix::named(seed, family).order(sources.len());
-        order
-            .into_iter()
-            .take(requests)
-            .filter_map(|i| sources.get(i).map(Source::chains))
-            .flatten()
-            .collect::<Vec<_>>()
+        let sources: Vec<&Source<'_>> = order.into_iter().filter_map(|i| sources.get(i)).collect();
+        joined(&sources).into_iter().take(requests).flat_map(|s| s.chains()).collect::<Vec<_>>()
     });
     drawn.collect()
 }
 
-/// The lines of one request.
+/// Every second request that has few aligned actions is joined with those that follow: "do this, and then that". One
+/// aligned action that comes round again and again would make a chain far more even than chains are.
+fn joined<'a>(sources: &[&Source<'a>]) -> Vec<Source<'a>> {
+    let mut all = Vec::new();
+    let mut rest = sources.iter();
+    while let Some(source) = rest.next() {
+        let mut source = (*source).clone();
+        let few = source.aligned.len() < MANY;
+        while few && all.len() % 2 == 1 && source.texts.len() < JOINED && source.aligned.len() < MANY {
+            let Some(next) = rest.next() else { break };
+            source.join(next);
+        }
+        all.push(source);
+    }
+    all
+}
+
+/// The lines of one request, or of some that are joined.
+#[derive(Clone)]
 struct Source<'a> {
     aligned: Vec<&'a Labelled>,
     drifted: BTreeMap<&'a str, Vec<&'a Labelled>>,
     first: Option<&'a Labelled>,
+    texts: Vec<&'a str>,
     seed: u64,
 }
 
@@ -114,7 +138,23 @@ impl<'a> Source<'a> {
         for line in lines.iter().filter(|l| l.drifted) {
             drifted.entry(&line.kind).or_default().push(line);
         }
-        Self { first: aligned.first().copied(), aligned, drifted, seed }
+        let first = aligned.first().copied();
+        let texts = first.iter().map(|l| l.input.intent.text.as_str()).collect();
+        Self { first, texts, aligned, drifted, seed }
+    }
+
+    /// Takes the actions of another request in.
+    fn join(&mut self, other: &Self) {
+        self.texts.extend(&other.texts);
+        self.aligned.extend(&other.aligned);
+        for (kind, lines) in &other.drifted {
+            self.drifted.entry(kind).or_default().extend(lines);
+        }
+    }
+
+    fn intent(&self) -> Intent {
+        let principal = self.first.map(|l| l.input.intent.principal.clone()).unwrap_or_default();
+        Intent { text: self.texts.join("\nThen: "), principal }
     }
 
     fn chains(&self) -> Vec<Chain> {
@@ -140,7 +180,9 @@ impl<'a> Source<'a> {
             request: line.intent.clone(),
             form,
             kind: kind.to_owned(),
-            intent: line.input.intent.clone(),
+            joined: self.texts.len(),
+            varied: self.aligned.len(),
+            intent: self.intent(),
             hops,
             first_drifted,
         })
@@ -182,10 +224,11 @@ impl<'a> Source<'a> {
         } else {
             vary(&to.input.action, &mut random)
         };
+        let intent = self.intent();
         let morph = Morph {
             from: &from.input.action,
             to: &end,
-            instruction: &from.input.intent.text,
+            instruction: &intent.text,
             switch: random.within(SWITCH),
             steps: STEPS,
             seed: self.seed,

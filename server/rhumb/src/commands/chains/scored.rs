@@ -43,6 +43,10 @@ pub struct ScoredChain {
     pub form: Form,
     /// The kind of its drifted actions.
     pub kind: String,
+    /// Requests that are joined in it.
+    pub joined: usize,
+    /// Different aligned actions that it could be made of.
+    pub varied: usize,
     /// The first hop that drifted, from 1.
     pub first_drifted: Option<usize>,
     /// Its hops in order.
@@ -76,8 +80,8 @@ async fn chain_scores(engine: &Engine, chain: Chain) -> Result<ScoredChain, Fail
         .collect::<Vec<_>>()
         .await;
     let hops = scores.into_iter().collect::<Result<_, _>>()?;
-    let Chain { family, request, form, kind, first_drifted, .. } = chain;
-    Ok(ScoredChain { family, request, form, kind, first_drifted, hops })
+    let Chain { family, request, form, kind, joined, varied, first_drifted, .. } = chain;
+    Ok(ScoredChain { family, request, form, kind, joined, varied, first_drifted, hops })
 }
 
 async fn hop_scores(
