@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::action::Effect;
 use crate::bank::Bank;
+use crate::chain::ChainParameters;
 use crate::features::{FEATURES, Features};
 
 /// A calibration file.
@@ -33,6 +34,9 @@ pub struct Calibration {
     pub bare: Head,
     /// Strangers to compare with.
     pub bank: Bank,
+    /// What chains look like; absent in heads that were fitted without, for which [`ChainParameters::default`] stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainParameters>,
     /// The identity in answers where the thresholds are not the heads' own; see [`Calibration::with_thresholds`].
     #[serde(skip)]
     pub id_with_thresholds: Option<String>,
@@ -109,13 +113,20 @@ impl Calibration {
             call: head.clone(),
             bare: head,
             bank: Bank::default(),
+            chain: None,
             id_with_thresholds: None,
         }
     }
 
     fn check(&self) -> Result<(), CalibrationError> {
         self.call.check("call")?;
-        self.bare.check("bare")
+        self.bare.check("bare")?;
+        self.chain.as_ref().map_or(Ok(()), ChainParameters::check)
+    }
+
+    /// What chains look like.
+    pub fn chain(&self) -> ChainParameters {
+        self.chain.clone().unwrap_or_default()
     }
 
     /// The head for what was measured.
@@ -252,6 +263,7 @@ pub(crate) mod tests {
             bare: Head { bias: 1.0, ..head.clone() },
             call: head,
             bank: Bank::default(),
+            chain: None,
             id_with_thresholds: None,
         }
     }
@@ -305,6 +317,23 @@ pub(crate) mod tests {
         let c = calibration();
         let again = Calibration::parse(&serde_json::to_string(&c).unwrap()).unwrap();
         assert_eq!((again.id(), &again), (c.id(), &c));
+    }
+
+    #[test]
+    fn what_is_known_of_chains_is_part_of_the_identity_and_may_be_absent() {
+        let without = calibration();
+        assert!(
+            !serde_json::to_string(&without).unwrap().contains("chain"),
+            "older files keep their identity"
+        );
+        assert_eq!(without.chain(), ChainParameters::default());
+        let with = Calibration { chain: Some(ChainParameters::default()), ..calibration() };
+        assert_ne!(with.id(), without.id());
+        let again = Calibration::parse(&serde_json::to_string(&with).unwrap()).unwrap();
+        assert_eq!((again.id(), again.chain()), (with.id(), with.chain()));
+        let wrong = ChainParameters { threshold: -1.0, ..ChainParameters::default() };
+        let wrong = Calibration { chain: Some(wrong), ..calibration() };
+        assert!(wrong.check().unwrap_err().to_string().contains("chain.threshold"));
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! 5. [`calibration::Head::drift`]: the probability that the action does not serve the request;
 //! 6. [`Policy::decide`]: a verdict.
 //!
+//! [`chain`] gathers the drifts of a chain's actions and says where it left its course.
+//!
 //! [`per_effect::by_effect`] makes the thresholds of one deployment from the drifts of its own aligned actions.
 
 pub mod action;
@@ -17,6 +19,7 @@ pub mod attack;
 pub mod bank;
 pub mod binomial;
 pub mod calibration;
+pub mod chain;
 pub mod clean;
 pub mod conformal;
 pub mod delegation;
@@ -38,6 +41,7 @@ pub mod verb;
 
 pub use action::{Action, ContextItem, Effect, InputError, Intent, Limits};
 pub use calibration::{Calibration, CalibrationError};
+pub use chain::{ChainParameters, ChainTracker};
 pub use features::{FEATURES, Features};
 pub use grounding::{Origin, ValueGrade};
 pub use policy::{Decision, Policy, Status, Verdict};

@@ -59,6 +59,10 @@ pub struct Policy {
     pub delegated_write: Verdict,
     /// At least this for a read of such a request.
     pub delegated_read: Verdict,
+    /// At least this for a read of a chain whose gathered drift has reached its threshold, though the read's own has not.
+    pub chain_read: Verdict,
+    /// The same for a write, or an action of unknown effect.
+    pub chain_write: Verdict,
     /// Where there is no originating request.
     pub no_anchor: Verdict,
     /// Where the input could not be read.
@@ -76,6 +80,8 @@ impl Default for Policy {
             truncated_read: Verdict::Warn,
             delegated_write: Verdict::Warn,
             delegated_read: Verdict::Allow,
+            chain_read: Verdict::Warn,
+            chain_write: Verdict::Escalate,
             no_anchor: Verdict::Abstain,
             unparsable: Verdict::Abstain,
         }
@@ -133,6 +139,13 @@ impl Policy {
         }
     }
 
+    /// Raises the verdict of an action in a chain that has drifted as a whole; see
+    /// [`ChainState::raised`](crate::chain::ChainState::raised). A verdict that says more stays as it is.
+    pub fn in_drifted_chain(&self, decision: Decision, effect: Effect) -> Decision {
+        let floor = if effect == Effect::Read { self.chain_read } else { self.chain_write };
+        at_least(decision, floor, "chain_drift")
+    }
+
     fn by_drift(&self, drift: f64, threshold: f64, effect: Effect) -> Decision {
         let verdict = match effect {
             _ if drift < threshold => return Decision { verdict: Verdict::Allow, reason: "aligned" },
@@ -177,6 +190,20 @@ mod tests {
         assert_eq!(verdict(Status::Delegated, 0.0, Effect::Write), (Verdict::Warn, "intent_delegated"));
         assert_eq!(verdict(Status::Delegated, 0.0, Effect::Read), (Verdict::Allow, "aligned"));
         assert_eq!(verdict(Status::Delegated, 0.6, Effect::Write), (Verdict::Escalate, "intent_drift"));
+    }
+
+    #[test]
+    fn a_chain_that_drifted_as_a_whole_raises_the_verdict_and_never_lowers_it() {
+        let policy = Policy::default();
+        let aligned = Decision { verdict: Verdict::Allow, reason: "aligned" };
+        let raised = |decision, effect| {
+            let d = policy.in_drifted_chain(decision, effect);
+            (d.verdict, d.reason)
+        };
+        assert_eq!(raised(aligned, Effect::Read), (Verdict::Warn, "chain_drift"));
+        assert_eq!(raised(aligned, Effect::Unknown), (Verdict::Escalate, "chain_drift"));
+        let stopped = Decision { verdict: Verdict::Deny, reason: "intent_drift" };
+        assert_eq!(raised(stopped, Effect::Write), (Verdict::Deny, "intent_drift"));
     }
 
     #[test]

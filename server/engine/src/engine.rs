@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rhumb_drift::action::is_anchor;
-use rhumb_drift::{Calibration, InputError, IntentIndex, Policy, SourceIndex, TextVectors};
+use rhumb_drift::{Calibration, ChainParameters, InputError, IntentIndex, Policy, SourceIndex, TextVectors};
 use rhumb_models::encoder::{Encoder, EncoderInfo};
 use rhumb_models::tokenizer::Tokenizer;
 use tokio::sync::Semaphore;
@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     pub info: EncoderInfo,
     pub calibration: Calibration,
     calibration_id: String,
+    chain_parameters: ChainParameters,
     pub policy: Policy,
     pub config: EngineConfig,
     pub scheduler: Arc<Scheduler>,
@@ -79,6 +80,7 @@ impl Engine {
             tokenizer,
             info: encoder.info().clone(),
             calibration_id: calibration.id(),
+            chain_parameters: calibration.chain(),
             calibration,
             policy,
             scheduler: Arc::clone(&scheduler),
@@ -104,6 +106,11 @@ impl Engine {
     /// Names the calibration in answers.
     pub fn calibration_id(&self) -> &str {
         &self.shared.calibration_id
+    }
+
+    /// What chains look like, for a [`ChainTracker`](rhumb_drift::ChainTracker).
+    pub fn chain_parameters(&self) -> &ChainParameters {
+        &self.shared.chain_parameters
     }
 
     /// The policy in force.

@@ -42,6 +42,13 @@ pub enum Command {
         after_help = "Examples:\n  rhumb eval --input drift-dev.jsonl.gz --family agentdojo\n  rhumb eval --input drift-dev.jsonl.gz --attacks\n  rhumb eval --input drift-dev.jsonl.gz --attack note-intent --json"
     )]
     Eval(EvalArgs),
+    /// Measures how well drift is found in chains: puts chains together from labelled actions (aligned, drifting from one hop
+    /// on, drifting at one hop, drifting in ten small steps), scores every hop and says how often the first drifted hop
+    /// is named exactly, how often a slow drift is caught before its end, and how many aligned chains raise an alarm.
+    #[command(
+        after_help = "Examples:\n  rhumb eval-chains --input drift-dev.jsonl.gz\n  rhumb eval-chains --input drift-dev.jsonl.gz --family agentdojo --json"
+    )]
+    EvalChains(EvalChainsArgs),
     /// Fits the head of the score on labelled JSON lines and writes a calibration.
     #[command(
         after_help = "Example:\n  rhumb train --input drift-train.jsonl.gz --output minilm.calibration.json"
@@ -198,6 +205,30 @@ pub struct EvalArgs {
     /// Attacks drifted actions of every effect, so that --features holds them all; the figures stay those of writes.
     #[arg(long, requires_all = ["attacked", "features"])]
     pub attack_all: bool,
+    /// Prints the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalChainsArgs {
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Labelled JSON lines; `.gz` is read as such. May be given more than once.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Only families whose name begins so. May be given more than once.
+    #[arg(long, value_name = "PREFIX")]
+    pub family: Vec<String>,
+    /// Requests of each family that chains are made of, at most.
+    #[arg(long, default_value_t = 150, value_name = "N")]
+    pub requests: usize,
+    /// Draws requests, lengths, positions and the order of changes.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Also writes the scores of every hop there, one chain a line, without any text.
+    #[arg(long, value_name = "FILE")]
+    pub hops: Option<PathBuf>,
     /// Prints the figures as JSON.
     #[arg(long)]
     pub json: bool,

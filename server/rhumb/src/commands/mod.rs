@@ -2,11 +2,13 @@
 
 pub mod bench;
 pub mod calibrate;
+pub mod chains;
 pub mod demo;
 pub mod embed;
 pub mod eval;
 mod labelled;
 pub mod model;
+mod random;
 pub mod score;
 pub mod serve;
 pub mod trace;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::super::random::SplitMix;
 use super::case::Case;
 
 /// Bounds of the figures of one score.
@@ -41,7 +42,7 @@ impl Bootstrap {
             clusters.sort_unstable();
             clusters.dedup();
         }
-        let mut random = SplitMix(SEED);
+        let mut random = SplitMix::of(SEED);
         let draws = (0..count).map(|_| draw(&families, requests, &mut random)).collect();
         Self { draws }
     }
@@ -128,24 +129,6 @@ impl Ranked {
     }
 }
 
-/// The generator of Steele, Lea and Flood (OOPSLA 2014): small, and the same on every machine.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number from 0 up to `bound`, by the high bits of a product: the bias of 2^-64 is nobody's concern here.
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::case::Scores;
@@ -212,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_generator_gives_its_published_numbers() {
-        let mut random = SplitMix(1_234_567);
+        let mut random = SplitMix::of(1_234_567);
         assert_eq!([random.next(), random.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }
 

@@ -42,6 +42,7 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode, Failure> {
         call: head(&args, &examples.call, &examples.effects)?,
         bare: head(&args, &examples.bare, &examples.effects)?,
         bank,
+        chain: None,
         id_with_thresholds: None,
     };
     let text = serde_json::to_string_pretty(&calibration).map_err(Failure::check)?;

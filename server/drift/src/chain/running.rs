@@ -1,0 +1,51 @@
+//! What is carried from hop to hop: the part of a chain's state that needs no hop before the last [`LOOK_BACK`].
+
+use super::change::{LOOK_BACK, Sums};
+use super::hop::{FoundBy, Kept};
+use super::parameters::ChainParameters;
+
+/// State after some hops, in order.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Running {
+    sums: Sums,
+    /// Drift that has gathered.
+    pub statistic: f64,
+    /// The largest that it ever was.
+    peak: f64,
+    /// Where it had begun to rise when it was largest.
+    began: Option<Kept>,
+    /// The first hop whose own drift reached its threshold.
+    first: Option<Kept>,
+    /// The largest drift.
+    pub max_drift: Option<f64>,
+}
+
+impl Running {
+    /// Takes the next hop in; `before` are those before it, in order.
+    pub fn step(&mut self, parameters: &ChainParameters, before: &[Kept], hop: &Kept) {
+        if !hop.flags.scored {
+            return;
+        }
+        self.max_drift = Some(self.max_drift.map_or(hop.drift, |max| max.max(hop.drift)));
+        if hop.flags.alarm && self.first.is_none() {
+            self.first = Some(*hop);
+        }
+        self.sums = self.sums.with(hop.evidence);
+        let latest =
+            || std::iter::once(hop).chain(before.iter().rev().filter(|h| h.flags.scored)).take(LOOK_BACK);
+        let change = parameters.change(self.sums, latest().map(|h| h.evidence));
+        self.statistic = change.statistic;
+        if self.statistic > self.peak {
+            self.peak = self.statistic;
+            self.began = change.back.checked_sub(1).and_then(|back| latest().nth(back)).copied();
+        }
+    }
+
+    /// The first drifted hop. Gathered drift comes first, since it weighs all hops; a single hop at its threshold counts
+    /// where the chain as a whole raises no alarm.
+    pub fn first_drifted(&self, threshold: f64) -> Option<(Kept, FoundBy)> {
+        let began = self.began.filter(|_| self.peak >= threshold);
+        let hop = began.or(self.first)?;
+        Some((hop, if hop.flags.alarm { FoundBy::Threshold } else { FoundBy::Cumulative }))
+    }
+}
