@@ -65,6 +65,8 @@ pub struct Policy {
     pub chain_write: Verdict,
     /// Where there is no originating request.
     pub no_anchor: Verdict,
+    /// Where a token, or what it leads to, is forged, tampered with, expired or revoked.
+    pub intent_refused: Verdict,
     /// Where the input could not be read.
     pub unparsable: Verdict,
 }
@@ -83,6 +85,7 @@ impl Default for Policy {
             chain_read: Verdict::Warn,
             chain_write: Verdict::Escalate,
             no_anchor: Verdict::Abstain,
+            intent_refused: Verdict::Deny,
             unparsable: Verdict::Abstain,
         }
     }
@@ -110,6 +113,7 @@ impl Policy {
             ("truncated_read", self.truncated_read),
             ("truncated_write", self.truncated_write),
             ("no_anchor", self.no_anchor),
+            ("intent_refused", self.intent_refused),
             ("unparsable", self.unparsable),
         ];
         match never_allowed.iter().find(|(_, verdict)| *verdict == Verdict::Allow) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rhumb_drift::action::is_anchor;
-use rhumb_drift::{Calibration, ChainParameters, InputError, IntentIndex, Policy, SourceIndex, TextVectors};
+use rhumb_drift::{Calibration, ChainParameters, Effect, InputError, IntentIndex, Limits, Policy, SourceIndex, TextVectors};
 use rhumb_models::encoder::{Encoder, EncoderInfo};
 use rhumb_models::tokenizer::Tokenizer;
 use tokio::sync::Semaphore;
@@ -116,6 +116,16 @@ impl Engine {
     /// The policy in force.
     pub fn policy(&self) -> &Policy {
         &self.shared.policy
+    }
+
+    /// The drift at and above which an action of this effect is no longer simply allowed.
+    pub fn threshold(&self, effect: Effect) -> f64 {
+        self.shared.calibration.call.threshold(effect)
+    }
+
+    /// What one request may carry.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.config.limits
     }
 
     /// Waits until the encoder is warm and its speed measured. Requests are taken before that too.

@@ -60,12 +60,7 @@ pub fn context(item: v1::ContextItem) -> ContextItem {
 /// # Errors
 /// Names the field that cannot be used.
 pub fn action(action: v1::Action) -> Result<Action, InputError> {
-    let effect = match v1::Effect::try_from(action.effect) {
-        Ok(v1::Effect::Unknown) => Effect::Unknown,
-        Ok(v1::Effect::Read) => Effect::Read,
-        Ok(v1::Effect::Write) => Effect::Write,
-        Err(_) => return Err(InputError::new("action.effect", format!("{} is not known", action.effect))),
-    };
+    let effect = effect(action.effect)?;
     let arguments = match (action.arguments, action.arguments_json.as_str()) {
         (Some(_), text) if !text.is_empty() => {
             return Err(InputError::new("action.argumentsJson", "cannot stand beside action.arguments"));
@@ -83,6 +78,19 @@ pub fn action(action: v1::Action) -> Result<Action, InputError> {
         text: action.text,
         effect,
     })
+}
+
+/// An effect of a message.
+///
+/// # Errors
+/// Names `action.effect`.
+pub fn effect(effect: i32) -> Result<Effect, InputError> {
+    match v1::Effect::try_from(effect) {
+        Ok(v1::Effect::Unknown) => Ok(Effect::Unknown),
+        Ok(v1::Effect::Read) => Ok(Effect::Read),
+        Ok(v1::Effect::Write) => Ok(Effect::Write),
+        Err(_) => Err(InputError::new("action.effect", format!("{effect} is not known"))),
+    }
 }
 
 fn parse_arguments(text: &str) -> Result<Map<String, Value>, InputError> {
@@ -153,6 +161,36 @@ pub fn response(request_id: String, answer: Answer, engine: &Engine) -> v1::Scor
     }
 }
 
+/// The answer to an action that was not scored, for a reason that lies in its intent.
+pub fn unscored(request_id: String, why: Unscored<'_>, engine: &Engine) -> v1::ScoreResponse {
+    v1::ScoreResponse {
+        request_id,
+        verdict: verdict(why.verdict).into(),
+        status: why.status.into(),
+        reason_code: why.reason.to_owned(),
+        threshold: Some(engine.threshold(why.effect)),
+        model: Some(model(engine)),
+        calibration_id: engine.calibration_id().to_owned(),
+        detail: printable(why.detail, DETAIL_CHARS),
+        ..v1::ScoreResponse::default()
+    }
+}
+
+/// Why an action was not scored.
+#[derive(Debug, Clone, Copy)]
+pub struct Unscored<'a> {
+    /// NO_ANCHOR or LIMITED.
+    pub status: v1::Status,
+    /// What to do.
+    pub verdict: Verdict,
+    /// One of the reason codes.
+    pub reason: &'a str,
+    /// For a person.
+    pub detail: &'a str,
+    /// Of the action.
+    pub effect: Effect,
+}
+
 /// The answer to something that could not be read.
 pub fn unparsable(request_id: String, detail: String, engine: Option<&Engine>) -> v1::ScoreResponse {
     let policy = engine.map(|e| e.policy().clone()).unwrap_or_default();
@@ -198,7 +236,31 @@ fn model(engine: &Engine) -> v1::Model {
     }
 }
 
-fn verdict(verdict: Verdict) -> v1::Verdict {
+/// The verdict of a message that we made.
+pub fn known_verdict(verdict: v1::Verdict) -> Verdict {
+    match verdict {
+        v1::Verdict::Allow => Verdict::Allow,
+        v1::Verdict::Warn => Verdict::Warn,
+        v1::Verdict::Escalate => Verdict::Escalate,
+        v1::Verdict::Deny => Verdict::Deny,
+        v1::Verdict::Abstain | v1::Verdict::Unspecified => Verdict::Abstain,
+    }
+}
+
+/// The status of a message that we made; `None` where it is none of the scorer's.
+pub fn known_status(status: v1::Status) -> Option<Status> {
+    match status {
+        v1::Status::Scored => Some(Status::Scored),
+        v1::Status::Truncated => Some(Status::Truncated),
+        v1::Status::Delegated => Some(Status::Delegated),
+        v1::Status::NoAnchor => Some(Status::NoAnchor),
+        v1::Status::Unparsable => Some(Status::Unparsable),
+        _ => None,
+    }
+}
+
+/// A verdict as a message.
+pub fn verdict(verdict: Verdict) -> v1::Verdict {
     match verdict {
         Verdict::Allow => v1::Verdict::Allow,
         Verdict::Warn => v1::Verdict::Warn,

@@ -3,13 +3,14 @@
 //! Words of users stand apart from the rest (`content`), so that they can be encrypted, erased or left out while the
 //! decision stays whole: the request itself, and what evidence quotes of it.
 
-use rhumb_drift::{Effect, Status, Verdict};
+use rhumb_ledger::intent::action::value_digest;
 use rhumb_ledger::record::{IntentRef, Position};
 use rhumb_ledger::{Content, Decision};
 use rhumb_proto::v1;
 use serde_json::{Map, Value, json};
 
-use crate::errors::Broken;
+use crate::convert;
+use crate::errors::GatewayError;
 
 /// Fields of the evidence that hold words of users.
 const QUOTING: [&str; 4] = ["values", "unmatchedWords", "findings", "weakestSegment"];
@@ -23,36 +24,43 @@ pub struct Asked<'a> {
     pub tenant: &'a str,
     /// The authenticated caller; empty where callers are not.
     pub caller: &'a str,
+    /// Who acts.
+    pub agent: &'a str,
+    /// Who delegated.
+    pub delegator: &'a str,
+    /// The threshold of the drift of the instruction that was handed down.
+    pub instruction_threshold: Option<f64>,
 }
 
 /// A decision to record.
 ///
 /// # Errors
 /// If a message cannot be written as JSON, which has no known cause.
-pub fn decision(asked: Asked<'_>, response: &v1::ScoreResponse) -> Result<Decision, Broken> {
-    let request = serde_json::to_value(asked.request).map_err(Broken::new)?;
-    let mut answer = serde_json::to_value(response).map_err(Broken::new)?;
+pub fn decision(asked: Asked<'_>, response: &v1::ScoreResponse) -> Result<Decision, GatewayError> {
+    let request = serde_json::to_value(asked.request).map_err(GatewayError::broken)?;
+    let mut answer = serde_json::to_value(response).map_err(GatewayError::broken)?;
     let quoted = take_words(&mut answer);
     let action = asked.request.action.clone().unwrap_or_default();
     let intent = response.intent.as_ref();
     let given = asked.request.intent.as_ref().map(|i| i.principal.as_str());
+    let effect = convert::effect(action.effect).unwrap_or_default();
     Ok(Decision {
         id: response.decision_id.clone(),
         request_id: asked.request.request_id.clone(),
         tenant: asked.tenant.to_owned(),
         caller: asked.caller.to_owned(),
         enforcement_point: asked.request.enforcement_point.clone(),
-        request_digest: rhumb_ledger::intent::digest_of(&request),
+        request_digest: value_digest(&request),
         action_digest: action_digest(&request),
         intent: intent.filter(|i| !i.intent_id.is_empty()).map(reference),
         provenance: response.provenance().as_str_name().to_owned(),
         principal: intent.map(|i| i.principal.as_str()).or(given).unwrap_or_default().to_owned(),
-        chain: position(asked.request, response),
-        effect: effect(action.effect()),
+        chain: position(asked, response),
+        effect,
         tool: action.tool,
         server: action.server,
-        status: status(response.status()),
-        verdict: verdict(response.verdict()),
+        status: convert::known_status(response.status()),
+        verdict: convert::known_verdict(response.verdict()),
         reason: response.reason_code.clone(),
         drift: response.drift,
         threshold: response.threshold,
@@ -61,8 +69,30 @@ pub fn decision(asked: Asked<'_>, response: &v1::ScoreResponse) -> Result<Decisi
     })
 }
 
+/// A recorded answer as it was given, as far as its words are kept.
+///
+/// # Errors
+/// If what was recorded is no answer.
+pub fn response(decision: &Decision) -> Result<v1::ScoreResponse, GatewayError> {
+    let mut answer = decision.response.clone();
+    if let Content::Plain(content) = &decision.content {
+        put_words(&mut answer, content.get("evidence").unwrap_or(&Value::Null));
+    }
+    serde_json::from_value(answer).map_err(GatewayError::broken)
+}
+
+/// A recorded request, if it is kept.
+///
+/// # Errors
+/// If what was recorded is no request.
+pub fn request(decision: &Decision) -> Result<Option<v1::ScoreRequest>, GatewayError> {
+    let Content::Plain(content) = &decision.content else { return Ok(None) };
+    let request = content.get("request").cloned().unwrap_or_default();
+    serde_json::from_value(request).map(Some).map_err(GatewayError::broken)
+}
+
 /// Puts the words back into an answer that was recorded without them.
-pub fn put_words(answer: &mut Value, quoted: &Value) {
+fn put_words(answer: &mut Value, quoted: &Value) {
     let Some(quoted) = quoted.as_object() else { return };
     for (name, words) in quoted {
         let place = match name.as_str() {
@@ -91,7 +121,7 @@ fn take_words(answer: &mut Value) -> Value {
 fn action_digest(request: &Value) -> String {
     let action = request.get("action");
     let field = |name| action.and_then(|a| a.get(name)).cloned().unwrap_or_default();
-    rhumb_ledger::intent::digest_of(&json!({
+    value_digest(&json!({
         "server": field("server"), "tool": field("tool"), "text": field("text"),
         "arguments": action.and_then(|a| a.get("arguments").or(a.get("argumentsJson"))),
     }))
@@ -101,15 +131,15 @@ fn reference(intent: &v1::IntentReference) -> IntentRef {
     IntentRef { id: intent.intent_id.clone(), version: intent.version, digest: intent.digest.clone() }
 }
 
-fn position(request: &v1::ScoreRequest, response: &v1::ScoreResponse) -> Option<Position> {
+fn position(asked: Asked<'_>, response: &v1::ScoreResponse) -> Option<Position> {
     let state = response.chain.as_ref()?;
-    let asked = request.chain.clone().unwrap_or_default();
     Some(Position {
         id: state.chain_id.clone(),
         hop: state.hop,
-        agent: asked.agent,
-        delegator: asked.delegator,
+        agent: asked.agent.to_owned(),
+        delegator: asked.delegator.to_owned(),
         step_drift: state.step_drift,
         instruction_drift: state.instruction_drift,
+        instruction_threshold: asked.instruction_threshold,
     })
 }

@@ -1,0 +1,147 @@
+//! A whole chain at once: every hop against the origin and against what it was told, and where the course was left.
+//!
+//! Such a chain is judged by itself: what came before under the same id plays no part. Its decisions are recorded, and count
+//! for the hops that come after it.
+
+use futures::stream::{self, StreamExt as _};
+use rhumb_drift::{ChainTracker, InputError};
+use rhumb_engine::{Call, EngineError};
+use rhumb_ledger::intent::carriers::{Anchor, NoAnchor};
+use rhumb_proto::v1::{self, Hop, HopScore, ScoreChainRequest, ScoreChainResponse, ScoreRequest};
+
+use crate::caller::Caller;
+use crate::decide::{Decider, Draft, Place, at_most};
+use crate::errors::GatewayError;
+
+/// Hops of one call that are worked on at once.
+const CONCURRENCY: usize = 64;
+
+/// A hop, its request, and then its answer.
+struct Asked {
+    place: Place,
+    request: ScoreRequest,
+}
+
+/// Scores every hop against the origin and says where drift began.
+///
+/// # Errors
+/// Names the first hop that cannot be read; or why nothing was scored or recorded.
+pub async fn score_chain(
+    decider: &Decider,
+    mut request: ScoreChainRequest,
+    caller: &Caller,
+    call: &Call,
+) -> Result<ScoreChainResponse, GatewayError> {
+    at_most("chainId", &request.chain_id)?;
+    decider.check_intent(request.intent.as_ref())?;
+    let anchor = decider.anchor(&mut request.intent, &request.bindings, &request.chain_id, caller)?;
+    let hops = std::mem::take(&mut request.hops).into_iter().zip(1..);
+    let hops: Vec<Asked> = hops.map(|(hop, number)| asked(number, hop, &request)).collect::<Result<_, _>>()?;
+    let drafts = stream::iter(hops.iter().map(|hop| draft(decider, hop, anchor.clone(), call)));
+    let drafts: Vec<_> = drafts.buffered(CONCURRENCY).collect().await;
+    let mut drafts: Vec<Draft> = drafts.into_iter().collect::<Result<_, _>>()?;
+    let mut tracker = ChainTracker::default();
+    for (hop, draft) in hops.iter().zip(&mut drafts) {
+        // Each hop of one call is an action of its own, whatever its id.
+        decider.place_in(&mut tracker, &hop.place, &hop.request, "", draft);
+    }
+    let drafts = record(decider, &hops, drafts, caller).await?;
+    Ok(response(decider, &request, principal(&anchor, &request), &tracker, hops, drafts))
+}
+
+/// Records all hops at once; the ledger brings them to the disk together.
+async fn record(
+    decider: &Decider,
+    hops: &[Asked],
+    drafts: Vec<Draft>,
+    caller: &Caller,
+) -> Result<Vec<Draft>, GatewayError> {
+    let recorded = hops.iter().zip(drafts).map(|(hop, mut draft)| async move {
+        decider.record(&hop.request, caller, Some(&hop.place), &mut draft).await.map(|()| draft)
+    });
+    let recorded = futures::future::join_all(recorded).await;
+    if let Some(hop) = hops.first() {
+        // The next hop that comes by itself finds them in the ledger.
+        decider.site().live.forget(caller.tenant.as_str(), &hop.place.chain);
+    }
+    recorded.into_iter().collect()
+}
+
+fn principal(anchor: &Result<Anchor, NoAnchor>, request: &ScoreChainRequest) -> String {
+    let given = || request.intent.as_ref().map(|intent| intent.principal.clone()).unwrap_or_default();
+    anchor.as_ref().map_or_else(|_| given(), |anchor| anchor.principal.clone())
+}
+
+/// Hops are counted from 1, places in the message from 0. What concerns the intent concerns the whole chain.
+fn of_hop(hop: u32, e: InputError) -> InputError {
+    if e.field.starts_with("intent") {
+        return e;
+    }
+    InputError::new(format!("hops[{}].{}", hop.saturating_sub(1), e.field), e.problem)
+}
+
+fn asked(number: u32, hop: Hop, chain: &ScoreChainRequest) -> Result<Asked, InputError> {
+    let position = v1::ChainPosition {
+        chain_id: chain.chain_id.clone(),
+        hop: number,
+        agent: hop.agent,
+        delegator: hop.delegator,
+        instruction: hop.instruction,
+    };
+    let request = ScoreRequest {
+        request_id: hop.request_id,
+        intent: chain.intent.clone(),
+        action: hop.action,
+        context: hop.context,
+        chain: Some(position.clone()),
+        enforcement_point: hop.enforcement_point,
+        ..ScoreRequest::default()
+    };
+    Decider::check_names(&request).map_err(|e| of_hop(number, e))?;
+    Ok(Asked { place: Place::from(position), request })
+}
+
+async fn draft(
+    decider: &Decider,
+    hop: &Asked,
+    anchor: Result<Anchor, NoAnchor>,
+    call: &Call,
+) -> Result<Draft, GatewayError> {
+    decider.draft(&hop.request, anchor, &hop.place.instruction, call).await.map_err(|e| match e {
+        GatewayError::Engine(EngineError::Input(e)) => of_hop(hop.place.hop, e).into(),
+        other => other,
+    })
+}
+
+fn response(
+    decider: &Decider,
+    request: &ScoreChainRequest,
+    principal: String,
+    tracker: &ChainTracker,
+    hops: Vec<Asked>,
+    drafts: Vec<Draft>,
+) -> ScoreChainResponse {
+    let summary = tracker.summary(decider.engine.chain_parameters());
+    let first = summary.first_drifted;
+    let passed = first.and_then(|f| f.passed_by);
+    let hops = hops.into_iter().zip(drafts).map(|(hop, draft)| HopScore {
+        hop: hop.place.hop,
+        agent: hop.place.agent,
+        delegator: hop.place.delegator,
+        score: Some(draft.response),
+    });
+    ScoreChainResponse {
+        chain_id: request.chain_id.clone(),
+        hops: hops.collect(),
+        first_drifted_hop: first.map(|f| f.hop),
+        first_drifted_agent: first.map(|f| f.agent.to_owned()).unwrap_or_default(),
+        first_drifted_delegator: first.map(|f| f.delegator.to_owned()).unwrap_or_default(),
+        principal,
+        max_drift: summary.max_drift,
+        found_by: first.map(|f| f.found_by.as_str().to_owned()).unwrap_or_default(),
+        passed_by: passed.map(|(point, _)| point.to_owned()).unwrap_or_default(),
+        passed_at_hop: passed.map(|(_, hop)| hop),
+        cumulative_drift: summary.cumulative_drift,
+        cumulative_threshold: summary.cumulative_threshold,
+    }
+}
