@@ -17,7 +17,7 @@ use crate::log::append::Start;
 use crate::log::{Log, Nowhere, Place};
 use crate::lookup::{self, Stored};
 use crate::record::{Content, Decision, Event};
-use crate::recover;
+use crate::recover::{self, Opened};
 use crate::store::Tables;
 use crate::tables::{MemoryTables, Read};
 use crate::text::{self, Texts};
@@ -67,11 +67,15 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Damaged`] names what is not as it was written; then nothing is touched.
     pub fn open(config: &LedgerConfig, keys: Arc<Keys>) -> Result<Self, LedgerError> {
-        let opened = recover::open(config, &keys)?;
+        Self::on(config, &keys, recover::open(config, &keys)?)
+    }
+
+    /// A ledger on what was opened.
+    pub(crate) fn on(config: &LedgerConfig, keys: &Keys, opened: Opened) -> Result<Self, LedgerError> {
         let dir = folder::log(&config.path);
         let (tables, texts) = (opened.tables, opened.texts);
         let writer = Writer::new(opened.log, tables, texts, rules(config), Some(&dir));
-        Self::start(writer, &keys, Some(dir), Some(opened.lock), config.queue)
+        Self::start(writer, keys, Some(dir), Some(opened.lock), config.queue)
     }
 
     /// A ledger for a server that keeps none: intents and bindings live as long as it, decisions are not kept.
@@ -88,7 +92,7 @@ impl Ledger {
     }
 
     /// Starts the thread of a writer.
-    pub(crate) fn start(
+    fn start(
         mut writer: Writer,
         keys: &Keys,
         dir: Option<PathBuf>,
@@ -282,3 +286,6 @@ fn work(
     drop(lock);
     result
 }
+
+#[cfg(test)]
+mod tests;

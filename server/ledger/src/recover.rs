@@ -10,7 +10,7 @@ use crate::folder::{self, Lock};
 use crate::keys::{Keys, PublicKeys};
 use crate::log::append::Start;
 use crate::log::head::{self, Found};
-use crate::log::{End, Files, Head, Log, Position, Scan, lines};
+use crate::log::{Disk, End, Files, Head, Log, Position, Scan, lines};
 use crate::record::Record;
 use crate::store::{Store, Tables};
 use crate::text::Texts;
@@ -35,6 +35,15 @@ pub struct Opened {
 /// # Errors
 /// [`LedgerError::Damaged`] if what lies there is not what was written.
 pub fn open(config: &LedgerConfig, keys: &Arc<Keys>) -> Result<Opened, LedgerError> {
+    open_on(config, keys, |files| Box::new(files))
+}
+
+/// As [`open`]; `on` may put something between the log and its files.
+pub(crate) fn open_on(
+    config: &LedgerConfig,
+    keys: &Arc<Keys>,
+    on: impl FnOnce(Files) -> Box<dyn Disk>,
+) -> Result<Opened, LedgerError> {
     config.check()?;
     let root = config.path.as_path();
     folder::create(root)?;
@@ -54,7 +63,7 @@ pub fn open(config: &LedgerConfig, keys: &Arc<Keys>) -> Result<Opened, LedgerErr
         let path = lines::path(&dir, later);
         std::fs::remove_file(&path).map_err(LedgerError::io(&path))?;
     }
-    let disk = Box::new(Files::open(&dir, end.at.segment, end.at.offset)?);
+    let disk = on(Files::open(&dir, end.at.segment, end.at.offset)?);
     let start = Start { at: end.at, time_ms: end.time_ms, slot: 1 - head.slot };
     let log = Log::new(disk, Arc::clone(keys), Arc::clone(&texts), config.durability, start);
     Ok(Opened { log, tables: Arc::new(Tables::Disk(Box::new(store))), texts, lock })

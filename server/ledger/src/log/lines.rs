@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::line::{MAX_JSON, PREFIX};
 use crate::error::LedgerError;
 
-const BUFFER: usize = 1 << 20;
+const BUFFER: usize = 256 << 10;
 
 /// The file of a segment.
 pub fn path(dir: &Path, segment: u32) -> PathBuf {

@@ -7,6 +7,7 @@ use crate::keys::Keys;
 use crate::ledger::Ledger;
 use crate::testing::{copied, filled, filled_as, keys};
 
+const DECISIONS: u64 = 9;
 const LOG: &str = "log/00000001.log";
 
 fn check(root: &Path, keys: &Keys) -> Result<Verified, String> {
@@ -18,10 +19,10 @@ fn log_only(root: &Path, keys: &Keys) -> Result<Verified, String> {
     verify(root, keys.public(), &options).map_err(|problem| problem.to_string())
 }
 
-/// A ledger of 20 decisions, its lines, and its keys.
+/// A ledger of some decisions, its lines, and its keys.
 fn ledger() -> (tempfile::TempDir, Arc<Keys>, Vec<Vec<u8>>) {
     let (dir, keys) = (tempfile::tempdir().unwrap(), keys());
-    filled(dir.path(), &keys, 20);
+    filled(dir.path(), &keys, DECISIONS);
     let text = std::fs::read(dir.path().join(LOG)).unwrap();
     let lines = text.split_inclusive(|c| *c == b'\n').map(<[u8]>::to_vec).collect();
     (dir, keys, lines)
@@ -35,7 +36,10 @@ fn put(dir: &Path, lines: &[Vec<u8>]) {
 fn a_good_ledger_is_good() {
     let (dir, keys, lines) = ledger();
     let verified = check(dir.path(), &keys).unwrap();
-    assert_eq!((verified.records, verified.decisions, verified.first_seq), (lines.len() as u64, 20, 1));
+    assert_eq!(
+        (verified.records, verified.decisions, verified.first_seq),
+        (lines.len() as u64, DECISIONS, 1)
+    );
     assert_eq!((verified.head_seq, verified.tail_bytes, verified.tail_records), (lines.len() as u64, 0, 0));
     assert_eq!(verified.tables, TablesState::Checked);
     assert!(verified.checkpoints >= 1);
