@@ -5,7 +5,7 @@ use rhumb_drift::action::is_anchor;
 use serde_json::{Value, json};
 
 use super::action::value_digest;
-use super::bind::{Wish, check_keys};
+use super::bind::{Refused, Wish, check_keys};
 use super::canon;
 use super::constraints::Constraints;
 use super::issue::Issued;
@@ -176,7 +176,7 @@ impl Registry {
         now_ms: u64,
         intent: &IntentVersion,
         keys: &[BindingKey],
-    ) -> Result<Result<Option<Event>, (Vec<Event>, Refusal)>, LedgerError> {
+    ) -> Result<Result<Option<Event>, Refused>, LedgerError> {
         if keys.is_empty() {
             return Ok(Ok(None));
         }
