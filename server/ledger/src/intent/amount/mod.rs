@@ -119,6 +119,10 @@ impl Walk<'_> {
             (Reading::Unreadable, KeyKind::Money | KeyKind::Generic) => {
                 Err(refuse(&place.path, "cannot be read"))
             }
+            // `1e6` under a key that does not speak of money: a tool may well take it for a number.
+            (Reading::Unreadable, KeyKind::Other) => {
+                text.trim().parse().map_or(Ok(()), |x| self.number(x, place, kind))
+            }
             (Reading::NoNumber, KeyKind::Money) => Err(refuse(&place.path, "not an amount")),
             _ => Ok(()),
         }

@@ -113,6 +113,9 @@ fn an_odd_name_hides_no_number_from_the_limit_of_a_write() {
     let eur = json!({"EUR": 100});
     assert!(!passes(&eur, json!({"to": "UK1", "x": 5000})));
     assert!(!passes(&eur, json!({"to": "UK1", "x": "5000"})));
+    assert!(!passes(&eur, json!({"to": "UK1", "x": "1e6"})));
+    assert!(!passes(&eur, json!({"amount": {"number": 5000, "currency": "EUR"}})));
+    assert!(passes(&eur, json!({"to": "UK1", "when": "2026-11-22"})));
     assert!(passes(&eur, json!({"to": "UK1", "priority": 3})));
     assert!(check_as(Effect::Read, &eur, json!({"offset_bytes": 5000, "x": 5000})).is_ok());
     assert!(check_as(Effect::Read, &eur, json!({"amount": 5000, "currency": "EUR"})).is_err());

@@ -145,7 +145,10 @@ fn a_chain_of_an_intent_cannot_be_bound_to_another() {
     let mut desk = Desk::new();
     let (a, b) = (desk.registered(TEXT), desk.registered("Read the news"));
     let chain = key(BindingKind::Chain, &a.chain_id);
-    assert_eq!(desk.bind(&b.intent_id, &[chain.clone()]).unwrap_err().reason, reason::BINDING_TAKEN);
+    assert_eq!(
+        desk.bind(&b.intent_id, std::slice::from_ref(&chain)).unwrap_err().reason,
+        reason::BINDING_TAKEN
+    );
     assert!(desk.bind(&a.intent_id, &[chain]).is_ok());
 }
 

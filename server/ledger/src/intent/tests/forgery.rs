@@ -2,6 +2,7 @@ use super::*;
 use crate::intent::reason;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proptest::prelude::*;
 use ring::hmac;
 use serde_json::Map;
 
@@ -167,4 +168,40 @@ fn an_invalid_token_beside_a_valid_one_is_refused_all_the_same() {
     let tokens = vec![(TokenPlace::Field, good.token), (TokenPlace::RhumbIntent, bad)];
     let carriers = Carriers { tokens, ..carriers() };
     assert_eq!(desk.look(&carriers).unwrap_err().reason, reason::INTENT_AUDIENCE);
+}
+
+proptest! {
+    /// Even a key that was stolen from us makes no claims that are believed or stop the server, but whole ones.
+    #[test]
+    fn claims_of_any_shape_are_judged(member in 0usize..16, value in 0usize..ODD, in_context in any::<bool>()) {
+        let mut desk = Desk::new();
+        let good = desk.registered(TEXT);
+        let token = desk.forge(&good, |claims| {
+            let target = if in_context { &mut claims["tctx"] } else { claims };
+            let names: Vec<String> = target.as_object().unwrap().keys().cloned().chain(["act".into(), "nbf".into()]).collect();
+            target[&names[member % names.len()]] = odd(value);
+        });
+        let reason = desk.reason_of(&token);
+        prop_assert!(reason.is_empty() || reason::ALL.contains(&reason));
+        drop(desk.token(&TokenRequest { token, ..TokenRequest::default() }));
+    }
+}
+
+const ODD: usize = 11;
+
+fn odd(which: usize) -> Value {
+    let values: [Value; ODD] = [
+        json!(null),
+        json!(""),
+        json!("\u{0}"),
+        json!(-1),
+        json!(0),
+        json!(u64::MAX),
+        json!(1e300),
+        json!(true),
+        json!([]),
+        json!({"sub": {"act": []}}),
+        json!([[["rhumb.local"]]]),
+    ];
+    values[which].clone()
 }

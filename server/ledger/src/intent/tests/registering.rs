@@ -30,6 +30,15 @@ fn the_claims_are_those_of_the_specification() {
 }
 
 #[test]
+fn only_an_authenticated_caller_sets_the_course() {
+    let desk = Desk::new();
+    let nobody = Caller { authenticated: false, ..caller() };
+    let outcome = desk.registry.decide_register(&desk.tables, &nobody, NOW, &request(TEXT)).unwrap();
+    assert_eq!(outcome.reply.unwrap_err().reason, reason::CALLER_UNAUTHENTICATED);
+    assert!(outcome.events.is_empty());
+}
+
+#[test]
 fn the_same_request_id_registers_once() {
     let mut desk = Desk::new();
     let again = Registration { request_id: "r1".into(), ..request(TEXT) };

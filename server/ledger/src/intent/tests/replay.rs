@@ -30,7 +30,7 @@ fn step(desk: &mut Desk, known: &mut Vec<Issued>, what: u8, pick: usize) {
                 Registration { request_id: format!("r{pick}"), ..request(&format!("Pay bill {pick}")) };
             known.extend(desk.register(&request).ok());
         }
-        (1, Some(old)) => known.extend(desk.amend(&old, "Pay both bills", pick % 2 == 0).ok()),
+        (1, Some(old)) => known.extend(desk.amend(&old, "Pay both bills", pick.is_multiple_of(2)).ok()),
         (2, Some(old)) => drop(desk.revoke(&old.intent_id)),
         (3, Some(old)) => {
             let request = TokenRequest { intent_id: old.intent_id, ..TokenRequest::default() };
