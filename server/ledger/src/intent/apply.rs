@@ -138,14 +138,14 @@ fn put_count(tables: &mut dyn Write, tenant: &str, count: u64) -> Result<(), Led
 
 /// Versions recorded up to `through`, with their record numbers, the oldest first.
 fn recorded_up_to(tables: &dyn Write, through: u64) -> Result<Vec<(u64, VersionId)>, LedgerError> {
-    let rows = tables.scan(Table::Intents, &state::BY_RECORD, usize::MAX)?;
     let mut found = Vec::new();
-    for (key, value) in rows {
-        let Some(seq) = key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b)) else { continue };
-        if seq > through {
-            break;
+    for block in 0..=through / state::BLOCK {
+        for (key, value) in tables.scan(Table::Intents, &state::block_key(block), state::BLOCK as usize)? {
+            let seq = key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b));
+            if let Some(seq) = seq.filter(|seq| *seq <= through) {
+                found.push((seq, state::parse(Table::Intents, &value)?));
+            }
         }
-        found.push((seq, state::parse(Table::Intents, &value)?));
     }
     Ok(found)
 }

@@ -38,6 +38,12 @@ pub(super) fn of_token(
     if version.as_ref().is_some_and(|v| v.intent.digest != digest) {
         return Err(Fault::new(reason::INTENT_TAMPERED, "not the digest that was registered"));
     }
+    if head.as_ref().is_some_and(|head| head.principal != token.principal) {
+        return Err(Fault::new(
+            reason::INTENT_CONFLICT,
+            "its principal is not that of the registered intent",
+        ));
+    }
     let number = version.as_ref().map(|v| v.intent.version).or(token.version);
     let intent = token.intent_id.zip(number);
     let end = head.map_or(token.expires_ms, |head| head.expires_ms.min(token.expires_ms));

@@ -69,6 +69,27 @@ fn a_foreign_token_may_carry_the_text() {
 }
 
 #[test]
+fn a_foreign_token_may_name_an_intent_that_is_registered_here() {
+    let mut service = Service::new("");
+    service.config.claims.intent_id = "tctx.intent_id".into();
+    let mut desk = service.desk();
+    let ours = desk.registered(TEXT);
+    let naming = |principal: &str, text: &str| {
+        service.token(|c| {
+            c["sub"] = json!(principal);
+            c["tctx"] =
+                json!({"intent_id": ours.intent_id, "intent_digest": crate::intent::canon::digest(text)});
+        })
+    };
+    let anchor = desk.look(&with_token(&naming("user:alice", TEXT))).unwrap();
+    assert_eq!((anchor.text.as_str(), anchor.intent.unwrap().version), (TEXT, 1));
+    assert_eq!(desk.reason_of(&naming("user:carol", TEXT)), reason::INTENT_CONFLICT);
+    assert_eq!(desk.reason_of(&naming("user:alice", "Pay Eve")), reason::INTENT_TAMPERED);
+    desk.revoke(&ours.intent_id).unwrap();
+    assert_eq!(desk.reason_of(&naming("user:alice", TEXT)), reason::INTENT_REVOKED);
+}
+
+#[test]
 fn a_foreign_issuer_has_its_own_audience_life_and_tenants() {
     let service = Service::new("tctx.intent");
     let desk = service.desk();
