@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::canon::digest;
 use super::jcs::jcs;
 
-/// `sha256:` and the digest of `{server, tool, arguments, text}` in canonical JSON (see [`mod@super::jcs`]).
+/// `sha256:` and the digest of `{server, tool, arguments, text}` in canonical JSON ([`jcs`]).
 ///
 /// What the tool says of itself, its schema and its effect are not part of it: they describe the tool, not the action.
 pub fn action_digest(action: &Action) -> String {

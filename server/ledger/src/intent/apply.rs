@@ -112,7 +112,7 @@ fn put_binding(
     };
     if !held_by_same {
         let count = state::count(tables, tenant)?.saturating_add(1);
-        tables.put(Table::Counts, &state::count_key(tenant), &bytes(&count)?)?;
+        put_count(tables, tenant, count)?;
     }
     tables.put(Table::Counts, &state::end_key(tenant, binding.until_ms, key), &[])?;
     tables.put(Table::Bindings, &state::binding_key(tenant, key), &bytes(binding)?)
@@ -123,22 +123,29 @@ fn remove_binding(tables: &mut dyn Write, tenant: &str, key: &BindingKey) -> Res
     tables.remove(Table::Bindings, &state::binding_key(tenant, key))?;
     tables.remove(Table::Counts, &state::end_key(tenant, binding.until_ms, key))?;
     let count = state::count(tables, tenant)?.saturating_sub(1);
-    tables.put(Table::Counts, &state::count_key(tenant), &bytes(&count)?)?;
+    put_count(tables, tenant, count)?;
     let Some(mut head) = state::head(tables, &binding.intent)? else { return Ok(()) };
     head.keys.retain(|k| k != key);
     put_head(tables, &head)
 }
 
+fn put_count(tables: &mut dyn Write, tenant: &str, count: u64) -> Result<(), LedgerError> {
+    match count {
+        0 => tables.remove(Table::Counts, &state::count_key(tenant)),
+        _ => tables.put(Table::Counts, &state::count_key(tenant), &bytes(&count)?),
+    }
+}
+
 /// Versions recorded up to `through`, with their record numbers, the oldest first.
 fn recorded_up_to(tables: &dyn Write, through: u64) -> Result<Vec<(u64, VersionId)>, LedgerError> {
-    let rows = tables.scan(Table::Intents, &state::BY_RECORD, usize::MAX)?;
     let mut found = Vec::new();
-    for (key, value) in rows {
-        let Some(seq) = key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b)) else { continue };
-        if seq > through {
-            break;
+    for block in 0..=through / state::BLOCK {
+        for (key, value) in tables.scan(Table::Intents, &state::block_key(block), state::BLOCK as usize)? {
+            let seq = key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b));
+            if let Some(seq) = seq.filter(|seq| *seq <= through) {
+                found.push((seq, state::parse(Table::Intents, &value)?));
+            }
         }
-        found.push((seq, state::parse(Table::Intents, &value)?));
     }
     Ok(found)
 }
@@ -164,19 +171,25 @@ fn retire(tables: &mut dyn Write, range: &Retired) -> Result<(), LedgerError> {
         if !intent.request_id.is_empty() {
             tables.remove(Table::Registrations, &state::named_key(&intent.tenant, &intent.request_id))?;
         }
-        let Some(head) = state::head(tables, &id)? else { continue };
-        let is_last = head.version == number;
-        for key in &head.keys {
-            let binding = state::binding(tables, &head.tenant, key)?;
-            if binding.is_some_and(|b| is_last || b.seq <= range.through) {
-                remove_binding(tables, &head.tenant, key)?;
-            }
-        }
-        if is_last {
-            tables.remove(Table::Intents, id.as_bytes())?;
-        }
+        retire_keys(tables, &id)?;
     }
     Ok(())
+}
+
+/// Keys that were bound before the oldest version that is left: a replay would not know their intent yet.
+fn retire_keys(tables: &mut dyn Write, id: &str) -> Result<(), LedgerError> {
+    let Some(head) = state::head(tables, id)? else { return Ok(()) };
+    let oldest = state::versions(tables, id)?.first().map(|version| version.seq);
+    for key in &head.keys {
+        let binding = state::binding(tables, &head.tenant, key)?;
+        if binding.is_some_and(|b| oldest.is_none_or(|oldest| b.seq < oldest)) {
+            remove_binding(tables, &head.tenant, key)?;
+        }
+    }
+    match oldest {
+        Some(_) => Ok(()),
+        None => tables.remove(Table::Intents, id.as_bytes()),
+    }
 }
 
 fn put_head(tables: &mut dyn Write, head: &Head) -> Result<(), LedgerError> {

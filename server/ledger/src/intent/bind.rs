@@ -32,6 +32,9 @@ pub(super) struct Plan {
     pub expires_ms: u64,
 }
 
+/// A refusal, with what is to be recorded of the try.
+pub(super) type Refused = (Vec<Event>, Refusal);
+
 /// Who wants to tie keys to what.
 pub(super) struct Wish<'a> {
     pub intent: &'a str,
@@ -86,7 +89,7 @@ impl Registry {
         &self,
         tables: &dyn Read,
         wish: &Wish<'_>,
-    ) -> Result<Result<Plan, (Vec<Event>, Refusal)>, LedgerError> {
+    ) -> Result<Result<Plan, Refused>, LedgerError> {
         let taken = taken(tables, wish)?;
         if !taken.is_empty() {
             let detail = "a key belongs, or belonged a day ago, to another intent";

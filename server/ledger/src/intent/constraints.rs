@@ -101,7 +101,8 @@ impl Constraints {
     /// Checks an action at `at_ms` (milliseconds since 1970).
     ///
     /// A free action without tool or server keeps to a list of tools or servers only where that has `*`: what is not named
-    /// cannot be found in a list. An effect that is not known is not among those listed. See [`amount`] for amounts.
+    /// cannot be found in a list. An effect that is not known is not among those listed. An amount that cannot be read is
+    /// refused where amounts are limited.
     ///
     /// # Errors
     /// The first limit that the action breaks.

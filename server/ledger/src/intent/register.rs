@@ -5,7 +5,7 @@ use rhumb_drift::action::is_anchor;
 use serde_json::{Value, json};
 
 use super::action::value_digest;
-use super::bind::{Wish, check_keys};
+use super::bind::{Refused, Wish, check_keys};
 use super::canon;
 use super::constraints::Constraints;
 use super::issue::Issued;
@@ -70,6 +70,8 @@ pub struct Amendment {
 impl Registry {
     /// Registers an intent, once for each request id.
     ///
+    /// Only for authenticated callers: the answer is a signed token, and whoever may register may set the course.
+    ///
     /// # Errors
     /// If a field cannot be used, or the store fails.
     pub fn decide_register(
@@ -81,6 +83,9 @@ impl Registry {
     ) -> Result<Outcome<Issued>, LedgerError> {
         let text = self.check(request)?;
         let digest = request_digest(request, &text);
+        if let Err(refusal) = authenticated(caller) {
+            return Ok(refusal.into());
+        }
         if !request.request_id.is_empty()
             && let Some(id) = state::registration(tables, &caller.tenant, &request.request_id)?
         {
@@ -176,12 +181,9 @@ impl Registry {
         now_ms: u64,
         intent: &IntentVersion,
         keys: &[BindingKey],
-    ) -> Result<Result<Option<Event>, (Vec<Event>, Refusal)>, LedgerError> {
+    ) -> Result<Result<Option<Event>, Refused>, LedgerError> {
         if keys.is_empty() {
             return Ok(Ok(None));
-        }
-        if let Err(refusal) = authenticated(caller) {
-            return Ok(Err((Vec::new(), refusal)));
         }
         let intent_expires_ms = intent.expires_ms;
         let wish = Wish { intent: &intent.id, held: &[], intent_expires_ms, keys, caller, now_ms };

@@ -163,11 +163,18 @@ pub(super) fn version_key(id: &str, version: u32) -> Vec<u8> {
     [versions_prefix(id).as_slice(), &version.to_be_bytes()].concat()
 }
 
-/// Prefix of the rows by record number.
-pub(super) const BY_RECORD: [u8; 1] = [0];
+/// Record numbers of one scan.
+pub(super) const BLOCK: u64 = 1 << 16;
 
 pub(super) fn record_key(seq: u64) -> Vec<u8> {
-    [BY_RECORD.as_slice(), &seq.to_be_bytes()].concat()
+    [&[0], seq.to_be_bytes().as_slice()].concat()
+}
+
+/// How the keys of a block's records begin: without the two bytes that tell them apart.
+pub(super) fn block_key(block: u64) -> Vec<u8> {
+    let mut key = record_key(block.saturating_mul(BLOCK));
+    key.truncate(key.len() - 2);
+    key
 }
 
 fn tenant_key(tenant: &str) -> Vec<u8> {
@@ -234,6 +241,13 @@ mod tests {
     fn no_tenants_keys_begin_another_tenants() {
         assert!(!named_key("ab", "").starts_with(&named_key("a", "")));
         assert_ne!(named_key("a", "bc"), named_key("ab", "c"));
+    }
+
+    #[test]
+    fn a_block_holds_its_records_and_no_others() {
+        let in_block = |seq: u64, block| record_key(seq).starts_with(&block_key(block));
+        assert!(in_block(0, 0) && in_block(BLOCK - 1, 0) && in_block(BLOCK, 1) && in_block(5 * BLOCK + 7, 5));
+        assert!(!in_block(BLOCK, 0) && !in_block(BLOCK - 1, 1));
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl KeyKind {
             (Self::Other | Self::Generic, Self::Scaled) => Self::Scaled,
             (Self::Money, Self::Scaled) => Self::Scaled,
             (Self::Generic, Self::Money) => Self::Money,
-            (Self::Other, Self::Money) => Self::Generic,
+            (Self::Other | Self::Named, Self::Money) => Self::Generic,
+            (Self::Named, Self::Scaled) => Self::Scaled,
             (kind, _) => kind,
         }
     }
@@ -121,14 +122,16 @@ const CODES: [&str; 20] = [
 pub(super) fn classify(name: &str, limits: &BTreeMap<String, f64>) -> (KeyKind, Option<String>) {
     let words = words(name);
     let has = |list: &[&str]| words.iter().any(|w| list.contains(&w.as_str()));
+    // Spellings without a seam: `totalamount`.
+    let is_money = has(&MONEY) || words.iter().any(|w| w.contains("amount") || w.contains("price"));
     let code = words
         .iter()
         .map(|w| w.to_ascii_uppercase())
         .find(|w| limits.contains_key(w) || CODES.contains(&w.to_ascii_lowercase().as_str()));
     let kind = match () {
         () if has(&CURRENCY) => KeyKind::Currency,
-        () if (has(&MONEY) || code.is_some()) && has(&SCALES) => KeyKind::Scaled,
-        () if has(&MONEY) || code.is_some() => KeyKind::Money,
+        () if (is_money || code.is_some()) && has(&SCALES) => KeyKind::Scaled,
+        () if is_money || code.is_some() => KeyKind::Money,
         () if has(&NAMED) => KeyKind::Named,
         () if has(&GENERIC) => KeyKind::Generic,
         () => KeyKind::Other,
@@ -141,12 +144,14 @@ pub(super) fn names_currency(name: &str) -> bool {
     words(name).iter().any(|w| CURRENCY.contains(&w.as_str()))
 }
 
-/// The words of `sendAmount_usd`: `send`, `amount`, `usd`.
+/// The words of `sendAmount_usd`: `send`, `amount`, `usd`; those of `USDAmount`: `usd`, `amount`.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut before_was_lower = false;
-    for c in name.chars() {
-        let starts = c.is_uppercase() && before_was_lower;
+    let mut chars = name.chars().peekable();
+    while let Some(c) = chars.next() {
+        let next_is_lower = chars.peek().is_some_and(|next| next.is_lowercase());
+        let starts = c.is_uppercase() && (before_was_lower || next_is_lower);
         if starts || !c.is_alphabetic() {
             words.push(String::new());
         }
@@ -169,9 +174,18 @@ mod tests {
 
     #[test]
     fn keys_are_read_in_every_spelling() {
-        for name in
-            ["amount", "Amount", "AMOUNT", "sendAmount", "send_amount", "total-price", "amount2", "usd"]
-        {
+        for name in [
+            "amount",
+            "Amount",
+            "AMOUNT",
+            "sendAmount",
+            "send_amount",
+            "total-price",
+            "amount2",
+            "usd",
+            "USDAmount",
+            "totalamount",
+        ] {
             assert_eq!(kind(name), KeyKind::Money, "{name}");
         }
         assert_eq!(classify("amountUsd", &BTreeMap::new()).1.as_deref(), Some("USD"));
