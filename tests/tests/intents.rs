@@ -5,7 +5,8 @@
 
 use rhumb_proto::v1::{
     self, AmendIntentRequest, BindIntentRequest, Binding, BindingKind, GetIntentRequest, Intent, Provenance,
-    RegisterIntentRequest, RegisterIntentResponse, RevokeIntentRequest, ScoreRequest, ScoreResponse, Status, Verdict,
+    RegisterIntentRequest, RegisterIntentResponse, RevokeIntentRequest, ScoreRequest, ScoreResponse, Status,
+    Verdict,
 };
 use rhumb_tests::Server;
 use rhumb_tests::samples::{BILL, aligned, drifted, message};
@@ -104,12 +105,18 @@ async fn every_broken_token_is_refused_with_its_own_reason() {
         ("intent_signature", resigned(&token, &stranger, |_| ())),
         ("intent_signature", resigned(&token, &stranger, |c| c["sub"] = "user:mallory".into())),
         ("intent_audience", changed(|c| c["aud"] = "another.example".into())),
-        ("intent_expired", changed(|c| {
-            c["iat"] = (c["iat"].as_u64().unwrap() - 4000).into();
-            c["exp"] = (c["exp"].as_u64().unwrap() - 4000).into();
-        })),
+        (
+            "intent_expired",
+            changed(|c| {
+                c["iat"] = (c["iat"].as_u64().unwrap() - 4000).into();
+                c["exp"] = (c["exp"].as_u64().unwrap() - 4000).into();
+            }),
+        ),
         ("intent_expired", changed(|c| c["exp"] = (c["exp"].as_u64().unwrap() + 4000).into())),
-        ("intent_tampered", changed(|c| c["tctx"]["intent_digest"] = format!("sha256:{}", "0".repeat(64)).into())),
+        (
+            "intent_tampered",
+            changed(|c| c["tctx"]["intent_digest"] = format!("sha256:{}", "0".repeat(64)).into()),
+        ),
         ("intent_malformed", format!("{token}=")),
         ("intent_malformed", "a.b.c".to_owned()),
     ];
@@ -120,7 +127,10 @@ async fn every_broken_token_is_refused_with_its_own_reason() {
     }
     let rewritten = Intent { text: "Invite Mallory to the board.".into(), token, ..Intent::default() };
     let request = ScoreRequest { intent: Some(rewritten), ..message(&drifted("2")) };
-    assert_eq!(refused(&site.score(request).await), ("intent_tampered", Status::NoAnchor, Verdict::Deny, None));
+    assert_eq!(
+        refused(&site.score(request).await),
+        ("intent_tampered", Status::NoAnchor, Verdict::Deny, None)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,17 +217,28 @@ async fn the_first_binding_of_a_key_wins() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_are_checked_before_any_model_runs() {
     let site = Site::open("").await;
-    let limited = |constraints| RegisterIntentRequest { constraints: Some(constraints), ..registration(BILL) };
+    let limited =
+        |constraints| RegisterIntentRequest { constraints: Some(constraints), ..registration(BILL) };
     let cases = [
         ("constraint_tool", v1::IntentConstraints { tools: vec!["read_*".into()], ..Default::default() }),
         ("constraint_server", v1::IntentConstraints { servers: vec!["bank".into()], ..Default::default() }),
-        ("constraint_effect", v1::IntentConstraints { effects: vec![v1::Effect::Read.into()], ..Default::default() }),
-        ("constraint_amount", v1::IntentConstraints { max_amount: [("*".into(), 50.0)].into(), ..Default::default() }),
+        (
+            "constraint_effect",
+            v1::IntentConstraints { effects: vec![v1::Effect::Read.into()], ..Default::default() },
+        ),
+        (
+            "constraint_amount",
+            v1::IntentConstraints { max_amount: [("*".into(), 50.0)].into(), ..Default::default() },
+        ),
     ];
     for (reason, constraints) in cases {
-        let registered = site.server.intents().await.register_intent(limited(constraints)).await.unwrap().into_inner();
+        let registered =
+            site.server.intents().await.register_intent(limited(constraints)).await.unwrap().into_inner();
         let answer = site.with_token(&registered.token).await;
-        assert_eq!((answer.reason_code.as_str(), answer.verdict(), answer.drift), (reason, Verdict::Deny, None));
+        assert_eq!(
+            (answer.reason_code.as_str(), answer.verdict(), answer.drift),
+            (reason, Verdict::Deny, None)
+        );
     }
     let enough = v1::IntentConstraints { max_amount: [("*".into(), 100.0)].into(), ..Default::default() };
     let registered = site.server.intents().await.register_intent(limited(enough)).await.unwrap().into_inner();
@@ -231,10 +252,13 @@ async fn what_cannot_be_registered_is_named() {
     for (field, request) in [
         ("intent.text", registration(" \r\n")),
         ("intent.text", registration(&"a".repeat(70_000))),
-        ("intent.principal", RegisterIntentRequest {
-            intent: Some(Intent { text: BILL.into(), ..Intent::default() }),
-            ..RegisterIntentRequest::default()
-        }),
+        (
+            "intent.principal",
+            RegisterIntentRequest {
+                intent: Some(Intent { text: BILL.into(), ..Intent::default() }),
+                ..RegisterIntentRequest::default()
+            },
+        ),
         ("intent", RegisterIntentRequest::default()),
     ] {
         let status = client.register_intent(request).await.unwrap_err();

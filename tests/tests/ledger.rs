@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rhumb_proto::v1::{
-    ChainPosition, Decision, GetDecisionRequest, ScoreRequest, TraceChainRequest, Verdict, VerifyLedgerRequest,
+    ChainPosition, Decision, GetDecisionRequest, ScoreRequest, TraceChainRequest, Verdict,
+    VerifyLedgerRequest,
 };
 use rhumb_tests::samples::{aligned, drifted, message, with_arguments};
 use rhumb_tests::{Run, Server, run};
@@ -29,7 +30,8 @@ fn stdout(run: &Run) -> String {
 
 fn on_chain(request: &Value, chain: &str, hop: u32, point: &str) -> ScoreRequest {
     let (agent, delegator) = (format!("agent-{hop}"), format!("agent-{}", hop - 1));
-    let position = ChainPosition { chain_id: chain.into(), hop, agent, delegator, ..ChainPosition::default() };
+    let position =
+        ChainPosition { chain_id: chain.into(), hop, agent, delegator, ..ChainPosition::default() };
     ScoreRequest { chain: Some(position), enforcement_point: point.into(), ..message(request) }
 }
 
@@ -141,7 +143,8 @@ async fn a_chain_is_traced_whatever_the_order_of_its_hops() {
     server = Server::start(&config).await;
     let request = TraceChainRequest { chain_id: "c-1".into() };
     let trace = server.ledger().await.trace_chain(request).await.unwrap().into_inner();
-    let hops: Vec<u32> = trace.decisions.iter().map(|d| d.response.as_ref().unwrap().chain.as_ref().unwrap().hop).collect();
+    let hops: Vec<u32> =
+        trace.decisions.iter().map(|d| d.response.as_ref().unwrap().chain.as_ref().unwrap().hop).collect();
     assert_eq!(hops, [1, 2, 3, 4, 5]);
     assert_eq!((trace.first_drifted_hop, trace.first_drifted_agent.as_str()), (Some(3), "agent-3"));
     assert_eq!((trace.first_drifted_delegator.as_str(), trace.principal.as_str()), ("agent-2", "user:jo"));
@@ -176,7 +179,9 @@ async fn verify_names_the_first_bad_record() {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let at = lines.iter().position(|l| l.contains("\"q7\"")).unwrap();
     let number = at + 1;
-    let without = |skip: usize| lines.iter().enumerate().filter(|(i, _)| *i != skip).map(|(_, l)| *l).collect::<String>();
+    let without = |skip: usize| {
+        lines.iter().enumerate().filter(|(i, _)| *i != skip).map(|(_, l)| *l).collect::<String>()
+    };
     let mut swapped = lines.clone();
     swapped.swap(at, at + 1);
     let cases = [
@@ -228,7 +233,9 @@ async fn words_of_users_are_kept_encrypted_or_not_at_all() {
     for (mode, kept) in [("keep", true), ("encrypt", true), ("digest", false)] {
         let folder = filled(&format!("text = {mode:?}\n")).await;
         let holds = |needle: &str| {
-            files(folder.path()).iter().any(|f| fs::read(f).unwrap().windows(needle.len()).any(|w| w == needle.as_bytes()))
+            files(folder.path())
+                .iter()
+                .any(|f| fs::read(f).unwrap().windows(needle.len()).any(|w| w == needle.as_bytes()))
         };
         assert_eq!(holds(SECRET) || holds("electricity"), mode == "keep", "{mode}");
         let shown = stdout(&ledger("show", folder.path(), &["--request", "q7", "--json"]));
@@ -242,12 +249,17 @@ async fn words_of_users_are_kept_encrypted_or_not_at_all() {
 async fn the_ledger_is_exported_in_three_formats() {
     let folder = filled("").await;
     let lines = stdout(&ledger("export", folder.path(), &["--format", "jsonl"]));
-    let decisions = lines.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()).filter(|r| r["kind"] == "decision");
+    let decisions =
+        lines.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()).filter(|r| r["kind"] == "decision");
     assert_eq!(decisions.count(), 12);
     let ocsf = stdout(&ledger("export", folder.path(), &["--format", "ocsf"]));
     let events: Vec<Value> = ocsf.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(events.len(), 12);
-    assert!(events.iter().all(|e| e["class_uid"].is_u64() && e["time"].is_u64() && e["metadata"]["version"].is_string()));
+    assert!(
+        events
+            .iter()
+            .all(|e| e["class_uid"].is_u64() && e["time"].is_u64() && e["metadata"]["version"].is_string())
+    );
     let file = folder.path().with_extension("parquet");
     let output = file.to_str().unwrap();
     stdout(&ledger("export", folder.path(), &["--format", "parquet", "--output", output]));

@@ -38,12 +38,18 @@ async fn ask(server: Arc<Server>, next: Arc<AtomicU64>, told: Answers) {
     loop {
         let id = format!("r{}", next.fetch_add(1, Ordering::Relaxed));
         // Few texts, so that the encoder is not what takes the time.
-        let request = message(&with_arguments(&id, json!({"account": "UK12345678901234567890", "amount": 98.7})));
+        let request =
+            message(&with_arguments(&id, json!({"account": "UK12345678901234567890", "amount": 98.7})));
         let Ok(answer) = client.score(request).await else { return };
         let answer = answer.into_inner();
         let decision = answer.decision_id.clone();
         assert!(!decision.is_empty(), "an answer without a record");
-        told.lock().unwrap().push(Told { request: id, decision, verdict: answer.verdict, drift: answer.drift });
+        told.lock().unwrap().push(Told {
+            request: id,
+            decision,
+            verdict: answer.verdict,
+            drift: answer.drift,
+        });
     }
 }
 
@@ -51,10 +57,14 @@ async fn all_there(server: &Server, told: &[Told]) {
     let mut ledger = server.ledger().await;
     for one in told {
         let asked = GetDecisionRequest { decision_id: one.decision.clone(), ..Default::default() };
-        let found = ledger.get_decision(asked).await.unwrap_or_else(|e| panic!("{} is lost: {e}", one.request));
+        let found =
+            ledger.get_decision(asked).await.unwrap_or_else(|e| panic!("{} is lost: {e}", one.request));
         let found = found.into_inner();
         let response = found.response.unwrap();
-        assert_eq!((found.request_id.as_str(), response.verdict, response.drift), (one.request.as_str(), one.verdict, one.drift));
+        assert_eq!(
+            (found.request_id.as_str(), response.verdict, response.drift),
+            (one.request.as_str(), one.verdict, one.drift)
+        );
     }
 }
 
@@ -67,8 +77,9 @@ async fn fifty_kills_lose_no_acknowledged_decision() {
     for round in 0..KILLS {
         let server = Arc::new(Server::start(&config).await);
         let told = Answers::default();
-        let tasks: Vec<_> =
-            (0..CALLERS).map(|_| tokio::spawn(ask(Arc::clone(&server), Arc::clone(&next), Arc::clone(&told)))).collect();
+        let tasks: Vec<_> = (0..CALLERS)
+            .map(|_| tokio::spawn(ask(Arc::clone(&server), Arc::clone(&next), Arc::clone(&told))))
+            .collect();
         // Any moment, also one at which files are made and the first commits run.
         let pause = (round * 7919) % 400;
         tokio::time::sleep(Duration::from_millis(pause)).await;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rhumb_drift::action::is_anchor;
-use rhumb_drift::{Calibration, ChainParameters, Effect, InputError, IntentIndex, Limits, Policy, SourceIndex, TextVectors};
+use rhumb_drift::{
+    Calibration, ChainParameters, Effect, InputError, IntentIndex, Limits, Policy, SourceIndex, TextVectors,
+};
 use rhumb_models::encoder::{Encoder, EncoderInfo};
 use rhumb_models::tokenizer::Tokenizer;
 use tokio::sync::Semaphore;

@@ -43,6 +43,11 @@ impl Caller {
         Ok(caller)
     }
 
+    /// The command line.
+    pub fn local() -> Self {
+        Self { lane: Lane::Bulk, tenant: Tenant::default(), identity: None, tokens: Default::default() }
+    }
+
     fn read(metadata: &MetadataMap, lane: Lane, identity: Option<Arc<Identity>>) -> Result<Self, InputError> {
         let own = value(metadata, LANE)?.map(|text| text.parse().map_err(|e| InputError::new(LANE, e)));
         let default = identity.as_ref().and_then(|identity| identity.tenants.first().map(String::as_str));

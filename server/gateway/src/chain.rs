@@ -16,7 +16,7 @@ use crate::errors::GatewayError;
 /// Hops of one call that are worked on at once.
 const CONCURRENCY: usize = 64;
 
-/// A hop, its request, and then its answer.
+/// A hop and its request.
 struct Asked {
     place: Place,
     request: ScoreRequest,
@@ -36,33 +36,35 @@ pub async fn score_chain(
     decider.check_intent(request.intent.as_ref())?;
     let anchor = decider.anchor(&mut request.intent, &request.bindings, &request.chain_id, caller)?;
     let hops = std::mem::take(&mut request.hops).into_iter().zip(1..);
-    let hops: Vec<Asked> = hops.map(|(hop, number)| asked(number, hop, &request)).collect::<Result<_, _>>()?;
-    let drafts = stream::iter(hops.iter().map(|hop| draft(decider, hop, anchor.clone(), call)));
+    let hops: Vec<Asked> =
+        hops.map(|(hop, number)| asked(number, hop, &request)).collect::<Result<_, _>>()?;
+    let drafts = stream::iter(hops.into_iter().map(|hop| draft(decider, hop, anchor.clone(), call)));
     let drafts: Vec<_> = drafts.buffered(CONCURRENCY).collect().await;
-    let mut drafts: Vec<Draft> = drafts.into_iter().collect::<Result<_, _>>()?;
+    let mut drafts: Vec<(Asked, Draft)> = drafts.into_iter().collect::<Result<_, _>>()?;
     let mut tracker = ChainTracker::default();
-    for (hop, draft) in hops.iter().zip(&mut drafts) {
+    for (hop, draft) in &mut drafts {
         // Each hop of one call is an action of its own, whatever its id.
         decider.place_in(&mut tracker, &hop.place, &hop.request, "", draft);
     }
-    let drafts = record(decider, &hops, drafts, caller).await?;
-    Ok(response(decider, &request, principal(&anchor, &request), &tracker, hops, drafts))
+    let told = record(decider, drafts, caller).await?;
+    Ok(response(decider, &request, principal(&anchor, &request), &tracker, told))
 }
 
 /// Records all hops at once; the ledger brings them to the disk together.
 async fn record(
     decider: &Decider,
-    hops: &[Asked],
-    drafts: Vec<Draft>,
+    drafts: Vec<(Asked, Draft)>,
     caller: &Caller,
-) -> Result<Vec<Draft>, GatewayError> {
-    let recorded = hops.iter().zip(drafts).map(|(hop, mut draft)| async move {
-        decider.record(&hop.request, caller, Some(&hop.place), &mut draft).await.map(|()| draft)
+) -> Result<Vec<(Place, v1::ScoreResponse)>, GatewayError> {
+    let chain = drafts.first().map(|(hop, _)| hop.place.chain.clone());
+    let recorded = drafts.into_iter().map(|(hop, mut draft)| async move {
+        decider.record(&hop.request, caller, Some(&hop.place), &mut draft).await?;
+        Ok((hop.place, draft.response))
     });
     let recorded = futures::future::join_all(recorded).await;
-    if let Some(hop) = hops.first() {
+    if let Some(chain) = chain {
         // The next hop that comes by itself finds them in the ledger.
-        decider.site().live.forget(caller.tenant.as_str(), &hop.place.chain);
+        decider.site().live.forget(caller.tenant.as_str(), &chain);
     }
     recorded.into_iter().collect()
 }
@@ -103,14 +105,16 @@ fn asked(number: u32, hop: Hop, chain: &ScoreChainRequest) -> Result<Asked, Inpu
 
 async fn draft(
     decider: &Decider,
-    hop: &Asked,
+    hop: Asked,
     anchor: Result<Anchor, NoAnchor>,
     call: &Call,
-) -> Result<Draft, GatewayError> {
-    decider.draft(&hop.request, anchor, &hop.place.instruction, call).await.map_err(|e| match e {
+) -> Result<(Asked, Draft), GatewayError> {
+    let draft = decider.draft(&hop.request, anchor, &hop.place.instruction, call).await;
+    let draft = draft.map_err(|e| match e {
         GatewayError::Engine(EngineError::Input(e)) => of_hop(hop.place.hop, e).into(),
         other => other,
-    })
+    })?;
+    Ok((hop, draft))
 }
 
 fn response(
@@ -118,17 +122,16 @@ fn response(
     request: &ScoreChainRequest,
     principal: String,
     tracker: &ChainTracker,
-    hops: Vec<Asked>,
-    drafts: Vec<Draft>,
+    told: Vec<(Place, v1::ScoreResponse)>,
 ) -> ScoreChainResponse {
     let summary = tracker.summary(decider.engine.chain_parameters());
     let first = summary.first_drifted;
     let passed = first.and_then(|f| f.passed_by);
-    let hops = hops.into_iter().zip(drafts).map(|(hop, draft)| HopScore {
-        hop: hop.place.hop,
-        agent: hop.place.agent,
-        delegator: hop.place.delegator,
-        score: Some(draft.response),
+    let hops = told.into_iter().map(|(place, response)| HopScore {
+        hop: place.hop,
+        agent: place.agent,
+        delegator: place.delegator,
+        score: Some(response),
     });
     ScoreChainResponse {
         chain_id: request.chain_id.clone(),

@@ -93,6 +93,15 @@ pub fn effect(effect: i32) -> Result<Effect, InputError> {
     }
 }
 
+/// An effect as a message.
+pub fn effect_message(effect: Effect) -> v1::Effect {
+    match effect {
+        Effect::Unknown => v1::Effect::Unknown,
+        Effect::Read => v1::Effect::Read,
+        Effect::Write => v1::Effect::Write,
+    }
+}
+
 fn parse_arguments(text: &str) -> Result<Map<String, Value>, InputError> {
     let fail = |problem: String| InputError::new("action.argumentsJson", problem);
     match json::parse_value(text) {

@@ -101,8 +101,18 @@ impl Decider {
         Self { engine, site }
     }
 
+    /// Decides by itself: nothing is recorded, and what is registered lives as long as this.
+    ///
+    /// # Errors
+    /// If the system has no randomness or no thread.
+    pub fn alone(engine: Engine) -> Result<Self, LedgerError> {
+        const CHAIN_MEGABYTES: u64 = 64;
+        let site = Site::in_memory(IntentConfig::default(), CHAIN_MEGABYTES)?;
+        Ok(Self::new(engine, Arc::new(site)))
+    }
+
     /// What a decision depends on besides the engine.
-    pub fn site(&self) -> &Site {
+    pub fn site(&self) -> &Arc<Site> {
         &self.site
     }
 
@@ -208,7 +218,12 @@ impl Decider {
         let asked = serde_json::to_value(request).map_err(GatewayError::broken)?;
         if earlier.value.request_digest != value_digest(&asked) {
             let what = "requestId: another action of this chain has it";
-            return Err(LedgerError::from(Refusal::new(RefusalKind::AlreadyExists, "request_id_taken", what)).into());
+            return Err(LedgerError::from(Refusal::new(
+                RefusalKind::AlreadyExists,
+                "request_id_taken",
+                what,
+            ))
+            .into());
         }
         record::response(&earlier.value).map(Some)
     }
@@ -386,7 +401,13 @@ fn place(request: &v1::ScoreRequest, anchor: Option<&Anchor>) -> Option<Place> {
     let actor = |n: usize| anchor.and_then(|anchor| anchor.actors.get(n).cloned());
     let or = |name: String, n| if name.is_empty() { actor(n).unwrap_or_default() } else { name };
     let chain = own.unwrap_or(chain);
-    (!chain.is_empty()).then(|| Place { chain, hop, agent: or(agent, 0), delegator: or(delegator, 1), instruction })
+    (!chain.is_empty()).then(|| Place {
+        chain,
+        hop,
+        agent: or(agent, 0),
+        delegator: or(delegator, 1),
+        instruction,
+    })
 }
 
 fn hop<'a>(

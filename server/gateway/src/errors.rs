@@ -67,7 +67,11 @@ pub fn engine(error: &EngineError) -> Status {
         EngineError::Stopped => Code::Unavailable,
         // The cause is in the log; the client can only try again or go elsewhere.
         EngineError::Encoder(_) => {
-            return Status::with_error_details(Code::Internal, "the encoder failed", info(engine_reason(error)));
+            return Status::with_error_details(
+                Code::Internal,
+                "the encoder failed",
+                info(engine_reason(error)),
+            );
         }
     };
     Status::with_error_details(code, error.to_string(), info(engine_reason(error)))

@@ -8,8 +8,10 @@ pub mod convert;
 pub mod decide;
 pub mod errors;
 pub mod handed;
+pub mod intents;
 pub mod live;
 pub mod record;
+pub mod trace;
 
 pub use decide::{Decider, Site};
 pub use errors::GatewayError;

@@ -47,7 +47,8 @@ pub struct Live {
 impl Live {
     /// Chains of `megabytes` at most.
     pub fn new(megabytes: u64, ledger: Ledger) -> Self {
-        let weigh = |_: &ChainKey, chain: &Shared| u32::try_from(lock(chain).bytes() + ENTRY).unwrap_or(u32::MAX);
+        let weigh =
+            |_: &ChainKey, chain: &Shared| u32::try_from(lock(chain).bytes() + ENTRY).unwrap_or(u32::MAX);
         Self { chains: Cache::builder().max_capacity(megabytes << 20).weigher(weigh).build(), ledger }
     }
 

@@ -16,7 +16,7 @@ use crate::keys::Keys;
 use crate::log::append::Start;
 use crate::log::{Log, Nowhere, Place};
 use crate::lookup::{self, Stored};
-use crate::record::{Content, Decision, Event};
+use crate::record::{Content, Decision, Event, IntentVersion};
 use crate::recover::{self, Opened};
 use crate::store::Tables;
 use crate::tables::{MemoryTables, Read};
@@ -235,6 +235,14 @@ impl Ledger {
     /// [`text::intent_name`].
     pub fn reveal(&self, name: &str, content: &Content) -> Content {
         self.shared.texts.reveal(name, content)
+    }
+
+    /// The text of a registered intent, if it is kept and can be decrypted.
+    pub fn text_of(&self, version: &IntentVersion) -> Option<String> {
+        match self.reveal(&text::intent_name(version), &version.text) {
+            Content::Plain(serde_json::Value::String(text)) => Some(text),
+            _ => None,
+        }
     }
 
     /// Records what waits, signs a checkpoint, brings everything to the disk and ends the thread. Other handles then

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use rhumb_drift::Policy;
 use rhumb_engine::EngineConfig;
 use rhumb_gateway::callers::{CallerConfig, Callers};
+use rhumb_ledger::LedgerConfig;
+use rhumb_ledger::intent::config::IntentConfig;
 use rhumb_models::{Device, Precision};
 use serde::{Deserialize, Deserializer};
 
@@ -25,6 +27,10 @@ pub struct Config {
     pub policy: Policy,
     /// `[ledger]`
     pub ledger: Option<LedgerConfig>,
+    /// `[intents]`
+    pub intents: IntentConfig,
+    /// `[chains]`
+    pub chains: ChainConfig,
     /// `[[callers]]`; none: everybody who reaches the port may do everything.
     pub callers: Vec<CallerConfig>,
 }
@@ -76,12 +82,19 @@ pub struct ModelConfig {
     pub calibration: Vec<PathBuf>,
 }
 
-/// `[ledger]`
+/// `[chains]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LedgerConfig {
-    /// Folder of the decision ledger.
-    pub path: PathBuf,
+#[serde(deny_unknown_fields, default)]
+pub struct ChainConfig {
+    /// Megabytes of chains that are under way; beyond, those that were used least are made from the ledger again, or begin
+    /// anew where there is none.
+    pub cache_mb: u64,
+}
+
+impl Default for ChainConfig {
+    fn default() -> Self {
+        Self { cache_mb: 128 }
+    }
 }
 
 impl Default for ServerConfig {
@@ -141,6 +154,11 @@ impl Config {
         config.model.device.parse::<Device>().map_err(|e| format!("model.device: {e}"))?;
         config.model.precision.parse::<Precision>().map_err(|e| format!("model.precision: {e}"))?;
         Callers::new(&config.callers)?;
+        config.intents.check().map_err(|e| format!("intents.{e}"))?;
+        config.ledger.as_ref().map_or(Ok(()), LedgerConfig::check).map_err(|e| e.to_string())?;
+        if config.chains.cache_mb == 0 {
+            return Err("chains.cache_mb: must be at least 1".to_owned());
+        }
         if config.server.max_message_bytes < 4096 {
             return Err("server.max_message_bytes: must be at least 4096".to_owned());
         }

@@ -39,6 +39,7 @@ fn headline(response: &ScoreResponse) -> String {
         Status::Delegated => "; the request leaves what is to be done to an outside text",
         Status::Unparsable => "; it could not be read",
         Status::Degraded => "; a cheaper path answered",
+        Status::Limited => "; a limit of the intent forbids it",
         Status::Failed => "; scoring failed",
     };
     out.push_str(status);

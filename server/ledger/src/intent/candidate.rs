@@ -9,13 +9,13 @@ use super::constraints::Constraints;
 use super::reason;
 use super::state::{Head, Version};
 use super::token::{Fault, Verified};
-use crate::record::{Content, IntentRef};
+use crate::record::{IntentRef, IntentVersion};
 
 /// A source that yields a valid intent; its text may still be missing.
 pub(super) struct Candidate {
     pub anchor: Anchor,
-    /// What the store has, still closed.
-    pub stored: Option<Content>,
+    /// What the store has, its text still closed.
+    pub stored: Option<IntentVersion>,
     /// Whether the source itself names the chain.
     pub names_chain: bool,
 }
@@ -62,7 +62,7 @@ pub(super) fn of_token(
             actors: token.actors,
             expires_ms: Some(end),
         },
-        stored: version.map(|v| v.intent.text),
+        stored: version.map(|v| v.intent),
         names_chain: token.chain.is_some(),
     })
 }

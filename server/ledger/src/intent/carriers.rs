@@ -7,7 +7,7 @@ use super::config::Provenance;
 use super::constraints::Constraints;
 use super::reason;
 use super::token::Fault;
-use crate::record::{BindingKey, Content, IntentRef};
+use crate::record::{BindingKey, Content, IntentRef, IntentVersion};
 
 /// Where a token stood; in the order in which they are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,11 +151,11 @@ pub struct Found {
 }
 
 /// Makes kept words readable; `None` where they are not to be had. For a store that keeps text as it is: [`plain`].
-pub type Open<'a> = &'a dyn Fn(&Content) -> Option<String>;
+pub type Open<'a> = &'a dyn Fn(&IntentVersion) -> Option<String>;
 
-/// The text of a content that is kept as it is.
-pub fn plain(content: &Content) -> Option<String> {
-    match content {
+/// The text of a version that is kept as it is.
+pub fn plain(version: &IntentVersion) -> Option<String> {
+    match &version.text {
         Content::Plain(Value::String(text)) => Some(text.clone()),
         _ => None,
     }

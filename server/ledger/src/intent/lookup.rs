@@ -228,17 +228,17 @@ impl<'a> Search<'a> {
             .map_err(|problem| LedgerError::Damaged { place: format!("intent {}", head.id), problem })?;
         let anchor = Anchor {
             text: String::new(),
-            principal: intent.principal,
+            principal: intent.principal.clone(),
             provenance: trust,
             source,
-            intent: Some(IntentRef { id: intent.id, version: number, digest: intent.digest.clone() }),
-            digest: intent.digest,
-            chain: Some(intent.chain),
+            intent: Some(IntentRef { id: intent.id.clone(), version: number, digest: intent.digest.clone() }),
+            digest: intent.digest.clone(),
+            chain: Some(intent.chain.clone()),
             constraints,
             actors: Vec::new(),
             expires_ms: Some(head.expires_ms),
         };
-        Ok(Ok(Candidate { anchor, stored: Some(intent.text), names_chain: false }))
+        Ok(Ok(Candidate { anchor, stored: Some(intent), names_chain: false }))
     }
 }
 

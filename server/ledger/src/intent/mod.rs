@@ -15,7 +15,7 @@ pub mod carriers;
 mod check;
 pub mod config;
 pub mod constraints;
-mod issue;
+pub mod issue;
 pub mod issuer;
 mod jcs;
 mod json;

@@ -13,7 +13,7 @@ use super::reason;
 use super::state::{self, Head, Version};
 use super::token::Fault;
 use crate::error::{LedgerError, Refusal, RefusalKind};
-use crate::keys::Keys;
+use crate::keys::{Keys, PublicKeys};
 use crate::record::{Event, IntentVersion, Revocation};
 use crate::tables::Read;
 
@@ -79,6 +79,11 @@ impl Registry {
     /// The configuration.
     pub fn config(&self) -> &IntentConfig {
         &self.config
+    }
+
+    /// All public keys.
+    pub fn keys(&self) -> &PublicKeys {
+        self.keys.public()
     }
 
     /// The public keys as a JWK set.

@@ -4,6 +4,9 @@ use std::process::ExitCode;
 
 use anstyle::Style;
 use rhumb_engine::Call;
+use rhumb_gateway::Decider;
+use rhumb_gateway::caller::Caller;
+use rhumb_gateway::chain::score_chain;
 use rhumb_models::bundle::BundleError;
 use rhumb_models::{FetchOutcome, Store};
 use rhumb_proto::v1::{HopScore, ScoreChainRequest, ScoreChainResponse};
@@ -12,7 +15,6 @@ use rhumb_proto::{json, v1};
 use crate::cli::DemoArgs;
 use crate::failure::Failure;
 use crate::progress;
-use crate::service::drift::score_chain;
 use crate::startup::{Wanted, start_off_thread};
 use crate::table::Table;
 use crate::trace::marks::{bar, colour, reason};
@@ -28,9 +30,11 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
         .map_err(Failure::check)?;
     let request: ScoreChainRequest = json::parse(CHAIN).map_err(Failure::check)?;
     let started = start_off_thread(Wanted::from(&args.engine)).await?;
-    let response =
-        score_chain(&started.engine, request.clone(), &Call::bulk()).await.map_err(Failure::check)?;
+    let decider = Decider::alone(started.engine.clone()).map_err(Failure::check)?;
+    let scored = score_chain(&decider, request.clone(), &Caller::local(), &Call::bulk()).await;
+    drop(decider);
     started.stop();
+    let response = scored.map_err(Failure::check)?;
     if args.json {
         anstream::println!("{}", serde_json::to_string(&response).map_err(Failure::check)?);
     } else {

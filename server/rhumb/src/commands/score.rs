@@ -4,7 +4,9 @@ use std::io::{BufRead, Write};
 use std::process::ExitCode;
 
 use futures::stream::StreamExt as _;
-use rhumb_engine::{Call, Engine, EngineError};
+use rhumb_engine::{Call, EngineError};
+use rhumb_gateway::caller::Caller;
+use rhumb_gateway::{Decider, GatewayError};
 use rhumb_proto::{json, v1};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,7 +26,7 @@ const CONCURRENCY: usize = 64;
 /// Where scores come from.
 #[derive(Clone)]
 enum Scorer {
-    Local(Engine),
+    Local(Decider),
     Remote(Client),
 }
 
@@ -97,7 +99,8 @@ async fn scorer(args: &ScoreArgs) -> Result<(Scorer, Option<Started>), Failure> 
         return Ok((Scorer::Remote(Client::connect(url).await?), None));
     }
     let started = start_off_thread(Wanted::from(&args.engine)).await?;
-    Ok((Scorer::Local(started.engine.clone()), Some(started)))
+    let decider = Decider::alone(started.engine.clone()).map_err(Failure::check)?;
+    Ok((Scorer::Local(decider), Some(started)))
 }
 
 fn json_line(response: &v1::ScoreResponse) -> Result<String, Failure> {
@@ -119,14 +122,16 @@ async fn answer(scorer: &Scorer, line: Line) -> Result<Answered, Failure> {
     let id = request.request_id.clone();
     let response = match scorer {
         Scorer::Remote(client) => client.score(request).await?,
-        Scorer::Local(engine) => match score(engine, request).await {
+        Scorer::Local(decider) => match decider.decide(request, &Caller::local(), &Call::bulk()).await {
             Ok(response) => response,
-            Err(EngineError::Input(e)) => return Ok(unread(scorer, id, number, e.to_string())),
-            Err(EngineError::Stopped) => {
+            Err(GatewayError::Engine(EngineError::Input(e))) => {
+                return Ok(unread(scorer, id, number, e.to_string()));
+            }
+            Err(GatewayError::Engine(EngineError::Stopped)) => {
                 return Err(Failure::check(format!("line {number}: the engine stopped")));
             }
             // One line that Rhumb could not score costs that line alone.
-            Err(e) => convert::failed(id.clone(), errors::reason(&e), engine),
+            Err(e) => convert::failed(id.clone(), errors::reason(&e), &decider.engine),
         },
     };
     if response.status() == v1::Status::Unparsable {
@@ -134,13 +139,6 @@ async fn answer(scorer: &Scorer, line: Line) -> Result<Answered, Failure> {
         return Ok(unread(scorer, id, number, problem));
     }
     Ok(Answered { response, complaint: None })
-}
-
-async fn score(engine: &Engine, request: v1::ScoreRequest) -> Result<v1::ScoreResponse, EngineError> {
-    let id = request.request_id.clone();
-    let input = convert::input(request)?;
-    let answer = engine.score(input, &Call::bulk()).await?;
-    Ok(convert::response(id, answer, engine))
 }
 
 /// The request, or its id as far as it can be told, and what is wrong.
@@ -153,7 +151,7 @@ fn parse(text: &str) -> Result<v1::ScoreRequest, (String, String)> {
 
 fn unread(scorer: &Scorer, id: String, number: usize, problem: String) -> Answered {
     let engine = match scorer {
-        Scorer::Local(engine) => Some(engine),
+        Scorer::Local(decider) => Some(&decider.engine),
         Scorer::Remote(_) => None,
     };
     let complaint = format!("line {number}: {problem}");

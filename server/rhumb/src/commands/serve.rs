@@ -14,9 +14,6 @@ use crate::startup::Wanted;
 pub async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let mut config = Config::load(args.config.as_deref())?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
-    if config.ledger.is_some() {
-        tracing::warn!("[ledger]: this version keeps no ledger; decisions are NOT recorded");
-    }
     let wanted = wanted(&args, &config)?;
     serve(config, wanted, stop_signal()?).await?;
     Ok(ExitCode::SUCCESS)

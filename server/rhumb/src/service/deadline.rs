@@ -64,7 +64,7 @@ where
         Box::pin(async move {
             match tokio::time::timeout_at(deadline.into(), call).await {
                 Ok(response) => response,
-                Err(_) => Ok(errors::status(&EngineError::Deadline).into_http()),
+                Err(_) => Ok(errors::engine(&EngineError::Deadline).into_http()),
             }
         })
     }

@@ -3,6 +3,8 @@
 pub mod auth;
 pub mod deadline;
 pub mod drift;
+pub mod intent;
+pub mod ledger;
 pub mod server;
 pub mod stats;
 

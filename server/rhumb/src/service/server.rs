@@ -2,13 +2,17 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rhumb_gateway::callers::Callers;
+use rhumb_gateway::{Decider, Site};
+use rhumb_ledger::{Keys, Ledger, LedgerError};
 use rhumb_proto::DESCRIPTORS;
 use rhumb_proto::v1::drift_service_server::DriftServiceServer;
+use rhumb_proto::v1::intent_service_server::IntentServiceServer;
+use rhumb_proto::v1::ledger_service_server::LedgerServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;
@@ -17,7 +21,9 @@ use tonic_health::server::HealthReporter;
 
 use super::auth::AuthLayer;
 use super::deadline::DeadlineLayer;
-use super::drift::{DriftApi, EngineWatch};
+use super::drift::{DeciderWatch, DriftApi};
+use super::intent::IntentApi;
+use super::ledger::LedgerApi;
 use crate::config::{Config, ServerConfig};
 use crate::failure::Failure;
 use crate::startup::{Started, Wanted, start_off_thread};
@@ -34,7 +40,8 @@ const SERVICE: &str = "rhumb.v1.DriftService";
 /// A port in use, a model that cannot be loaded, a server that breaks.
 pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let listener = bind(config.server.listen).await?;
-    let (engine, engine_watch) = watch::channel(None);
+    let (decider, watched) = watch::channel(None);
+    let folder = config.ledger.as_ref().map(|ledger| ledger.path.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, false).await;
     let (drain, drained) = watch::channel(false);
@@ -43,27 +50,70 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
         .layer(AuthLayer(callers(&config)?))
         .add_service(health_service)
         .add_service(reflection()?)
-        .add_service(drift_service(&config.server, engine_watch))
+        .add_service(drift_service(&config.server, watched.clone()))
+        .add_service(intent_service(&config.server, watched.clone()))
+        .add_service(ledger_service(&config.server, watched, folder))
         // Small answers leave at once.
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), until(drained));
     let server = tokio::spawn(server);
 
     tokio::pin!(stop);
-    let started = tokio::select! {
-        started = warm(wanted) => started?,
+    let opened = async { tokio::try_join!(warm(wanted), site(&config)) };
+    let (started, site) = tokio::select! {
+        opened = opened => opened?,
         () = &mut stop => return Ok(()),
     };
-    engine.send_replace(Some(started.engine.clone()));
+    decider.send_replace(Some(Decider::new(started.engine.clone(), Arc::clone(&site))));
     report(&health, true).await;
     tracing::info!(listen = %config.server.listen, "serving");
-    stop.await;
+    let mut ledger = site.ledger.health();
+    tokio::select! {
+        () = &mut stop => {}
+        // A decision that cannot be recorded is not told, so there is nothing left to serve until somebody looks.
+        Some(problem) = failed(&mut ledger) => {
+            tracing::error!(problem, "the ledger records no more");
+            report(&health, false).await;
+            stop.await;
+        }
+    }
 
     tracing::info!("draining");
     report(&health, false).await;
     // New calls are refused; calls in flight, and streams until they end, hold their own clone of the engine.
-    engine.send_replace(None);
+    decider.send_replace(None);
     drain.send_replace(true);
-    finish(server, started, Duration::from_millis(config.server.drain_ms)).await
+    let finished = finish(server, started, Duration::from_millis(config.server.drain_ms)).await;
+    let closed = tokio::task::spawn_blocking(move || site.ledger.clone().close()).await;
+    finished.and(closed.map_err(Failure::check)?.map_err(Failure::check))
+}
+
+/// Why the ledger records no more, as soon as that is so.
+async fn failed(ledger: &mut watch::Receiver<Option<String>>) -> Option<String> {
+    // An error means that the ledger was closed in order.
+    ledger.wait_for(Option::is_some).await.ok().and_then(|problem| problem.clone())
+}
+
+/// Opens what decisions depend on besides the engine: the ledger is checked before anything is answered.
+async fn site(config: &Config) -> Result<Arc<Site>, Failure> {
+    let config = config.clone();
+    let open = move || open_site(&config).map(Arc::new);
+    tokio::task::spawn_blocking(open).await.map_err(Failure::check)?.map_err(Failure::check)
+}
+
+fn open_site(config: &Config) -> Result<Site, LedgerError> {
+    let chains = config.chains.cache_mb;
+    let intents = config.intents.clone();
+    let Some(ledger) = &config.ledger else {
+        tracing::info!(
+            "no [ledger]: decisions are not recorded, and intents are forgotten when the server ends"
+        );
+        return Site::in_memory(intents, chains);
+    };
+    let folder = intents.keys.clone().unwrap_or_else(|| ledger.path.join("keys"));
+    let keys = Arc::new(Keys::open(&folder)?);
+    let opened = Ledger::open(ledger, Arc::clone(&keys))?;
+    tracing::info!(path = %ledger.path.display(), key = keys.kid(), "ledger checked and open");
+    Site::new(opened, intents, keys, chains)
 }
 
 /// Health says SERVING when the first request finds a warm encoder of known speed.
@@ -122,9 +172,24 @@ fn reflection() -> Result<
         .map_err(|e| Failure::check(format!("server reflection: {e}")))
 }
 
-fn drift_service(config: &ServerConfig, engine: EngineWatch) -> DriftServiceServer<DriftApi> {
+fn intent_service(config: &ServerConfig, decider: DeciderWatch) -> IntentServiceServer<IntentApi> {
+    IntentServiceServer::new(IntentApi(decider)).max_decoding_message_size(config.max_message_bytes)
+}
+
+/// A trace is as long as its chain.
+fn ledger_service(
+    config: &ServerConfig,
+    decider: DeciderWatch,
+    folder: Option<PathBuf>,
+) -> LedgerServiceServer<LedgerApi> {
+    LedgerServiceServer::new(LedgerApi { decider, folder })
+        .max_decoding_message_size(config.max_message_bytes)
+        .max_encoding_message_size(usize::MAX)
+}
+
+fn drift_service(config: &ServerConfig, decider: DeciderWatch) -> DriftServiceServer<DriftApi> {
     let api =
-        DriftApi::new(engine, Duration::from_millis(config.default_deadline_ms), config.stream_concurrency);
+        DriftApi::new(decider, Duration::from_millis(config.default_deadline_ms), config.stream_concurrency);
     DriftServiceServer::new(api)
         .max_decoding_message_size(config.max_message_bytes)
         .max_encoding_message_size(config.max_message_bytes)

@@ -2,7 +2,7 @@ use super::*;
 use crate::intent::config::Provenance;
 use crate::intent::constraints::Constraints;
 use crate::intent::reason;
-use crate::record::Content;
+use crate::record::{Content, IntentVersion};
 use rhumb_drift::Verdict;
 
 fn place(place: TokenPlace, token: &str) -> (TokenPlace, String) {
@@ -180,7 +180,7 @@ fn a_text_that_is_not_kept_must_be_given() {
 fn a_changed_store_is_found_out() {
     let mut desk = Desk::new();
     let issued = desk.registered(TEXT);
-    let open = |_: &Content| Some("Pay Eve".to_owned());
+    let open = |_: &IntentVersion| Some("Pay Eve".to_owned());
     let found = desk.registry.lookup(&desk.tables, &with_token(&issued.token), NOW, &open).unwrap();
     assert_eq!(found.anchor.unwrap_err().reason, reason::INTENT_TAMPERED);
 }
