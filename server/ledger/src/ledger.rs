@@ -288,4 +288,6 @@ fn work(
 }
 
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod tests;

@@ -7,8 +7,9 @@
 mod apply;
 pub mod config;
 pub mod error;
+pub mod export;
 pub mod folder;
-mod hooks;
+pub mod intent;
 pub mod keys;
 pub mod ledger;
 pub mod log;

@@ -173,6 +173,9 @@ pub struct IntentVersion {
     pub caller: String,
     /// The registering request's id.
     pub request_id: String,
+    /// `sha256:...` of what was asked for, so that the same request id for something else is found out.
+    #[serde(default)]
+    pub request_digest: String,
     /// Who approved an amendment, when and where.
     pub approval: Option<Approval>,
     /// Whether tokens of the version before stay valid until they expire.
