@@ -1,7 +1,7 @@
 //! What a record does to the tables. The same for a record that was just written and for one that is replayed.
 
 use crate::error::LedgerError;
-use crate::hooks;
+use crate::intent;
 use crate::log::{Place, Position};
 use crate::record::{Decision, Event, Record};
 use crate::tables::{Read, Table, Write};
@@ -13,16 +13,12 @@ const RETIRED: &[u8] = b"retired";
 /// Brings a record into the tables. Without a place, decisions are not kept.
 pub fn apply(tables: &mut dyn Write, record: &Record, place: Option<&Place>) -> Result<(), LedgerError> {
     match &record.event {
-        Event::Decision(decision) => place.map_or(Ok(()), |place| insert(tables, decision, place)),
-        Event::Key(key) => tables.put(Table::Progress, KID, key.kid.as_bytes()),
-        Event::Retired(retired) => tables.put(Table::Progress, RETIRED, &retired.through.to_be_bytes()),
-        Event::Checkpoint(_) | Event::TextErased(_) | Event::Opened(_) | Event::Segment(_) => Ok(()),
-        Event::Intent(_)
-        | Event::Revoked(_)
-        | Event::Bound(_)
-        | Event::BindingRefused(_)
-        | Event::TokenIssued(_) => hooks::apply_intent(tables, record),
+        Event::Decision(decision) => return place.map_or(Ok(()), |place| insert(tables, decision, place)),
+        Event::Key(key) => tables.put(Table::Progress, KID, key.kid.as_bytes())?,
+        Event::Retired(retired) => tables.put(Table::Progress, RETIRED, &retired.through.to_be_bytes())?,
+        _ => {}
     }
+    intent::apply::apply(tables, record)
 }
 
 fn insert(tables: &mut dyn Write, decision: &Decision, place: &Place) -> Result<(), LedgerError> {

@@ -296,4 +296,6 @@ fn work(
 }
 
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod tests;

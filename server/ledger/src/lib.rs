@@ -7,8 +7,8 @@
 mod apply;
 pub mod config;
 pub mod error;
+pub mod export;
 pub mod folder;
-mod hooks;
 pub mod intent;
 pub mod keys;
 pub mod ledger;

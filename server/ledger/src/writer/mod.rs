@@ -21,7 +21,6 @@ pub use self::command::{Command, Decide, Receipt, Reply};
 use self::retention::Retention;
 use crate::apply;
 use crate::error::LedgerError;
-use crate::hooks;
 use crate::keys::Keys;
 use crate::log::{Log, Place};
 use crate::record::{Event, Opened, Record};
@@ -102,7 +101,7 @@ impl Writer {
         tables.write(|tables| {
             self.make_room(tables)?;
             if apply::key_introduced(tables)?.as_deref() != Some(keys.kid()) {
-                self.add(Event::Key(hooks::introduced(keys)), tables)?;
+                self.add(Event::Key(keys.introduced()), tables)?;
             }
             let version = env!("CARGO_PKG_VERSION").to_owned();
             self.add(Event::Opened(Opened { version, text: self.texts.mode().name().to_owned() }), tables)?;
