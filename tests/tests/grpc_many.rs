@@ -107,11 +107,17 @@ fn hop(agent: &str, request: &serde_json::Value) -> Hop {
         action,
         context,
         request_id,
+        ..Hop::default()
     }
 }
 
 fn chain(hops: Vec<Hop>) -> ScoreChainRequest {
-    ScoreChainRequest { chain_id: "chain".into(), intent: message(&aligned("")).intent, hops }
+    ScoreChainRequest {
+        chain_id: "chain".into(),
+        intent: message(&aligned("")).intent,
+        hops,
+        ..ScoreChainRequest::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use rhumb_proto::{json, v1};
 use crate::cli::DemoArgs;
 use crate::failure::Failure;
 use crate::progress;
-use crate::service::drift::score_chain;
+use crate::service::chain::score_chain;
 use crate::startup::{Wanted, start_off_thread};
 use crate::table::Table;
 

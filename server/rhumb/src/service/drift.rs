@@ -4,17 +4,18 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, Stream, StreamExt as _};
-use rhumb_drift::{InputError, Intent};
-use rhumb_engine::{Call, Engine, EngineError, Lane, ScoreInput};
+use rhumb_drift::InputError;
+use rhumb_engine::{Call, Engine, EngineError, Lane};
 use rhumb_proto::v1::drift_service_server::DriftService;
 use rhumb_proto::v1::{
-    EngineStats, GetStatsRequest, Hop, HopScore, ScoreBatchRequest, ScoreBatchResponse, ScoreChainRequest,
+    EngineStats, GetStatsRequest, ScoreBatchRequest, ScoreBatchResponse, ScoreChainRequest,
     ScoreChainResponse, ScoreRequest, ScoreResponse,
 };
 use tokio::sync::watch;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::caller::Caller;
+use super::chain::score_chain;
 use super::deadline::Deadline;
 use super::{errors, stats};
 use crate::convert;
@@ -83,74 +84,6 @@ fn at_most_many(field: &str, count: usize) -> Result<(), Status> {
     Ok(())
 }
 
-/// Scores every hop against the origin and says where drift began.
-///
-/// # Errors
-/// Names the first hop that cannot be read; or why nothing was scored.
-pub async fn score_chain(
-    engine: &Engine,
-    request: ScoreChainRequest,
-    call: &Call,
-) -> Result<ScoreChainResponse, EngineError> {
-    let intent = convert::intent(request.intent);
-    let inputs = request.hops.into_iter().enumerate().map(|(i, hop)| hop_input(i, hop, &intent));
-    let inputs: Vec<(HopScore, ScoreInput)> = inputs.collect::<Result<_, _>>()?;
-    let scores = stream::iter(inputs.into_iter().map(|(mut hop, input)| async move {
-        let id = hop.score.take().unwrap_or_default().request_id;
-        let answer = engine.score(input, call).await.map_err(|e| match e {
-            EngineError::Input(e) => EngineError::Input(of_hop(hop.hop, e)),
-            other => other,
-        })?;
-        hop.score = Some(convert::response(id, answer, engine));
-        Ok::<_, EngineError>(hop)
-    }));
-    let hops: Vec<HopScore> =
-        scores.buffered(CONCURRENCY).collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()?;
-    Ok(chain_response(request.chain_id, intent, hops))
-}
-
-/// Hops are counted from 1, places in the message from 0. What concerns the intent concerns the whole chain.
-fn of_hop(hop: u32, e: InputError) -> InputError {
-    if e.field.starts_with("intent") {
-        return e;
-    }
-    InputError::new(format!("hops[{}].{}", hop.saturating_sub(1), e.field), e.problem)
-}
-
-fn hop_input(index: usize, hop: Hop, intent: &Intent) -> Result<(HopScore, ScoreInput), InputError> {
-    let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-    let within = |e: InputError| of_hop(number, e);
-    convert::check_request_id(&hop.request_id).map_err(within)?;
-    let action = hop.action.ok_or_else(|| within(InputError::new("action", "is missing")))?;
-    let input = ScoreInput {
-        intent: intent.clone(),
-        action: convert::action(action).map_err(within)?,
-        context: hop.context.into_iter().map(convert::context).collect(),
-    };
-    // The id waits in the place of the score until the score is there.
-    let score = ScoreResponse { request_id: hop.request_id, ..ScoreResponse::default() };
-    Ok((HopScore { hop: number, agent: hop.agent, delegator: hop.delegator, score: Some(score) }, input))
-}
-
-fn chain_response(chain_id: String, intent: Intent, hops: Vec<HopScore>) -> ScoreChainResponse {
-    let drift = |hop: &HopScore| hop.score.as_ref().and_then(|s| s.drift);
-    let drifted = |hop: &&HopScore| {
-        let threshold = hop.score.as_ref().and_then(|s| s.threshold);
-        drift(hop).zip(threshold).is_some_and(|(drift, threshold)| drift >= threshold)
-    };
-    let first = hops.iter().find(drifted);
-    ScoreChainResponse {
-        chain_id,
-        first_drifted_hop: first.map(|h| h.hop),
-        first_drifted_agent: first.map(|h| h.agent.clone()).unwrap_or_default(),
-        first_drifted_delegator: first.map(|h| h.delegator.clone()).unwrap_or_default(),
-        principal: intent.principal,
-        max_drift: hops.iter().filter_map(drift).max_by(f64::total_cmp),
-        hops,
-        ..ScoreChainResponse::default()
-    }
-}
-
 #[tonic::async_trait]
 impl DriftService for DriftApi {
     async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
@@ -209,26 +142,5 @@ impl DriftService for DriftApi {
 
     async fn get_stats(&self, _: Request<GetStatsRequest>) -> Result<Response<EngineStats>, Status> {
         Ok(Response::new(stats::message(&self.engine()?.stats())))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn drift_begins_at_the_first_hop_that_reached_its_threshold() {
-        let hop = |n: u32, drift: Option<f64>| HopScore {
-            hop: n,
-            agent: format!("a{n}"),
-            delegator: format!("d{n}"),
-            score: Some(ScoreResponse { drift, threshold: Some(0.5), ..Default::default() }),
-        };
-        let hops = vec![hop(1, Some(0.1)), hop(2, None), hop(3, Some(0.5)), hop(4, Some(0.9))];
-        let chain = chain_response("c".into(), Intent::default(), hops);
-        assert_eq!((chain.first_drifted_hop, chain.first_drifted_agent.as_str()), (Some(3), "a3"));
-        assert_eq!(chain.max_drift, Some(0.9));
-        let none = chain_response("c".into(), Intent::default(), vec![hop(1, None)]);
-        assert_eq!((none.first_drifted_hop, none.max_drift), (None, None));
     }
 }

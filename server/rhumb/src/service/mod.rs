@@ -1,6 +1,7 @@
 //! gRPC.
 
 pub mod caller;
+pub mod chain;
 pub mod deadline;
 pub mod drift;
 pub mod errors;
