@@ -161,6 +161,36 @@ async fn a_chain_names_the_hop_where_drift_began() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_chain_says_what_gathered_and_who_let_it_pass() {
+    let server = Server::start(PATIENT).await;
+    let mut client = server.client().await;
+    let at = |point: &str, hop: Hop| Hop { enforcement_point: point.into(), ..hop };
+    let told = |instruction: &str, hop: Hop| Hop { instruction: instruction.into(), ..hop };
+    let hops = vec![
+        at("one", told("", hop("a", &aligned("1")))),
+        at("two", hop("b", &aligned("2"))),
+        at("three", hop("c", &drifted("3"))),
+        at("four", hop("d", &aligned("4"))),
+    ];
+    let response = client.score_chain(chain(hops)).await.unwrap().into_inner();
+    let states: Vec<_> = response.hops.iter().map(|h| h.score.clone().unwrap().chain.unwrap()).collect();
+    assert_eq!(states.iter().map(|s| s.hop).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(states.iter().map(|s| s.actions).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!((states[0].step_drift, states[0].instruction_drift), (None, None), "nothing was handed down");
+    assert!(states[1].step_drift.is_some() && states[1].instruction_drift.is_some());
+    assert_eq!((states[1].first_drifted_hop, states[2].first_drifted_hop), (None, Some(3)));
+    assert!(states[2].cumulative_drift > states[1].cumulative_drift);
+    assert_eq!((response.first_drifted_hop, response.found_by.as_str()), (Some(3), "threshold"));
+    assert_eq!(
+        (response.passed_by.as_str(), response.passed_at_hop),
+        ("four", Some(4)),
+        "the third stopped it"
+    );
+    assert_eq!(response.cumulative_drift, states[3].cumulative_drift);
+    assert!(response.cumulative_threshold > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chain_without_origin_has_no_drift_and_no_beginning_of_it() {
     let server = Server::start(PATIENT).await;
     let request = ScoreChainRequest { intent: None, ..chain(vec![hop("a", &drifted("1"))]) };

@@ -49,6 +49,11 @@ pub enum Command {
         after_help = "Examples:\n  rhumb eval-chains --input drift-dev.jsonl.gz\n  rhumb eval-chains --input drift-dev.jsonl.gz --family agentdojo --json"
     )]
     EvalChains(EvalChainsArgs),
+    /// Fits what ordinary chains look like, on chains put together from labelled actions, and writes the head with it.
+    #[command(
+        after_help = "Example:\n  rhumb train-chains --input drift-train.jsonl.gz --output minilm.calibration.json"
+    )]
+    TrainChains(TrainChainsArgs),
     /// Fits the head of the score on labelled JSON lines and writes a calibration.
     #[command(
         after_help = "Example:\n  rhumb train --input drift-train.jsonl.gz --output minilm.calibration.json"
@@ -229,9 +234,33 @@ pub struct EvalChainsArgs {
     /// Also writes the scores of every hop there, one chain a line, without any text.
     #[arg(long, value_name = "FILE")]
     pub hops: Option<PathBuf>,
+    /// Resamples of the requests for the 95 % intervals; 0: no intervals.
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    pub bootstrap: u16,
     /// Prints the figures as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainChainsArgs {
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Labelled JSON lines; `.gz` is read as such. May be given more than once.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Where the head goes, with what was fitted: that of --calibration, or the built-in one.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Requests of each family that chains are made of, at most.
+    #[arg(long, default_value_t = 250, value_name = "N")]
+    pub requests: usize,
+    /// Draws requests, lengths, positions and the order of changes.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Share of the aligned chains of each group that may raise an alarm.
+    #[arg(long, default_value_t = 0.05, value_name = "X")]
+    pub target_fpr: f64,
 }
 
 #[derive(Debug, Args)]

@@ -49,6 +49,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Embed(args) => commands::embed::run(args).await,
             Command::Eval(args) => commands::eval::run(args).await,
             Command::EvalChains(args) => commands::chains::run(args).await,
+            Command::TrainChains(args) => commands::chains::train(args).await,
             Command::Train(args) => commands::train::run(args).await,
             Command::TrainDelegation(args) => commands::train::run_delegation(args).await,
             Command::TrainSmoothing(args) => commands::train::run_smoothing(args).await,

@@ -75,8 +75,13 @@ impl ChainParameters {
     pub fn evidence(&self, drift: f64, threshold: f64, instruction: Option<(f64, f64)>) -> Evidence {
         let [low, high] = self.clip;
         let action = (log_odds(drift) - log_odds(threshold)).clamp(low, high) as f32;
-        let said = instruction.map(|(drift, threshold)| log_odds(drift) - log_odds(threshold));
+        let said = instruction.map(|(drift, threshold)| self.said(drift, threshold));
         Evidence { action, instruction: said.map_or(0.0, |x| self.instruction.ratio(x)) as f32 }
+    }
+
+    /// Drift of an instruction, in log-odds from its threshold.
+    pub fn said(&self, drift: f64, threshold: f64) -> f64 {
+        log_odds(drift) - log_odds(threshold)
     }
 
     /// The likeliest change, with `all` the sums of all hops and `latest` their evidence from the last one back.

@@ -70,7 +70,7 @@ pub(super) struct Flags {
 pub enum FoundBy {
     /// Its own drift reached its threshold.
     Threshold,
-    /// The gathered drift reached its threshold, and began to rise there.
+    /// Its own drift did not reach its threshold, but from there on drift explains the chain best.
     Cumulative,
 }
 

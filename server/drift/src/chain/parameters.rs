@@ -59,7 +59,7 @@ impl Default for ChainParameters {
             carry: 0.3,
             first_hop: -4.0,
             instruction: Handed { weight: 0.3, aligned: [-5.0, 1.5], drifted: [-1.5, 1.6], most: 1.5 },
-            clip: [-6.0, 5.0],
+            clip: [-4.0, 3.0],
             threshold: 4.0,
         }
     }

@@ -41,11 +41,22 @@ impl Running {
         }
     }
 
-    /// The first drifted hop. Gathered drift comes first, since it weighs all hops; a single hop at its threshold counts
-    /// where the chain as a whole raises no alarm.
+    /// Where drift would have begun, if it did.
+    pub fn likeliest(&self) -> Option<u32> {
+        self.began.map(|h| h.hop)
+    }
+
+    /// The first drifted hop. An alarm, of one hop or of the gathered drift, asks for it; it is the hop from which on
+    /// drift explains the chain best, since that weighs all hops, and the first at its threshold where none stands out.
     pub fn first_drifted(&self, threshold: f64) -> Option<(Kept, FoundBy)> {
-        let began = self.began.filter(|_| self.peak >= threshold);
+        if self.first.is_none() && self.peak < threshold {
+            return None;
+        }
+        let began = self.began.filter(|_| self.peak >= STANDS_OUT);
         let hop = began.or(self.first)?;
         Some((hop, if hop.flags.alarm { FoundBy::Threshold } else { FoundBy::Cumulative }))
     }
 }
+
+/// A change that is likelier than none by less than this, in log-odds, names no hop.
+const STANDS_OUT: f64 = 1.0;

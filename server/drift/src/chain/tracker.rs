@@ -87,6 +87,11 @@ impl ChainTracker {
         Some(f64::from(hop.step_drift)).filter(|d| !d.is_nan())
     }
 
+    /// The hop from which on drift explains the chain best, whether there was an alarm or not; for measuring.
+    pub fn likeliest(&self) -> Option<u32> {
+        self.now.likeliest()
+    }
+
     /// Bytes held, names and spare room included.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.hops.capacity() * size_of::<Kept>() + self.names.bytes()

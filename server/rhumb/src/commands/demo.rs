@@ -103,6 +103,9 @@ fn conclusion(response: &ScoreChainResponse) {
         ),
         None => anstream::println!("No hop drifted. Accountable: {}.", response.principal),
     }
+    if let Some(hop) = response.passed_at_hop.filter(|_| !response.passed_by.is_empty()) {
+        anstream::println!("First let pass by {bold}{}{bold:#} at hop {hop}.", response.passed_by);
+    }
     anstream::println!(
         "Every call here is one that the agent's role permits; drift says whether it serves what was asked."
     );

@@ -17,7 +17,8 @@ impl SplitMix {
         Self(digest.iter().take(8).fold(0, |all, byte| (all << 8) | u64::from(*byte)))
     }
 
-    fn next(&mut self) -> u64 {
+    /// The next 64 bits.
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,7 +28,7 @@ impl SplitMix {
 
     /// A number from 0 up to `bound`, by the high bits of a product: the bias of 2^-64 is nobody's concern here.
     pub fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+        ((u128::from(self.draw()) * bound as u128) >> 64) as usize
     }
 
     /// A number of a range, both ends included.

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn the_generator_gives_its_published_numbers() {
         let mut random = SplitMix::of(1_234_567);
-        assert_eq!([random.next(), random.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!([random.draw(), random.draw()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }
 
     #[test]
