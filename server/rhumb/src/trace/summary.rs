@@ -155,14 +155,18 @@ fn passed(trace: &ChainTrace, rows: &[Row], first: u32) -> String {
 
 fn unscored(rows: &[Row]) -> Option<String> {
     let without: Vec<&Row> = rows.iter().filter(|r| r.score.drift.is_none()).collect();
-    let name = |r: &&Row| format!("hop {} ({})", r.label, no_score(r));
+    let reason = no_score(without.first()?);
+    // Mostly one thing went wrong; it is said once then.
+    let alike = without.iter().all(|r| no_score(r) == reason);
+    let name = |r: &&Row| if alike { r.label.clone() } else { format!("{} ({})", r.label, no_score(r)) };
     let named: Vec<String> = without.iter().take(NAMED).map(name).collect();
     let more = match without.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    (!without.is_empty())
-        .then(|| format!("{} of {} actions: {}{more}.", without.len(), rows.len(), named.join(", ")))
+    let reason = if alike { format!(" ({reason})") } else { String::new() };
+    let (hops, named) = (if without.len() == 1 { "hop" } else { "hops" }, named.join(", "));
+    Some(format!("{} of {} actions: {hops} {named}{more}{reason}.", without.len(), rows.len()))
 }
 
 /// Status and reason of an action without a score.

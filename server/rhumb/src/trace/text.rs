@@ -58,7 +58,11 @@ pub fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
             _ => out.push(self::clean(word, columns)),
         }
     }
-    out.truncate(lines);
+    if out.len() > lines {
+        out.truncate(lines);
+        let last = out.pop().map_or(String::new(), |l| cut(format!("{l} "), columns));
+        out.push(last);
+    }
     out
 }
 
@@ -114,5 +118,6 @@ mod tests {
         assert_eq!(wrap("one two three", 7, 9), ["one two", "three"]);
         assert_eq!(wrap("abcdefghij k", 4, 9), ["abc…", "k"]);
         assert_eq!(wrap("", 4, 9), [""]);
+        assert_eq!(wrap("a bbbb c dd", 5, 2), ["a", "bbbb…"]);
     }
 }
