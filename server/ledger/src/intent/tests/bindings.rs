@@ -102,6 +102,9 @@ fn the_key_of_a_revoked_intent_leads_nowhere_and_to_nobody_else() {
     );
     desk.now += 23 * HOUR;
     assert_eq!(desk.bind(&b.intent_id, &[session("s")]).unwrap_err().reason, reason::BINDING_TAKEN);
+    let b = desk.register(&Registration { expires_ms: Some(desk.now + 9 * HOUR), ..request(TEXT) }).unwrap();
+    desk.now += HOUR;
+    assert!(desk.bind(&b.intent_id, &[session("s")]).is_ok(), "a day after the intent was ended");
 }
 
 #[test]
