@@ -34,7 +34,10 @@ pub fn create(root: &Path) -> Result<(), LedgerError> {
     for dir in [root.to_owned(), log(root), root.join("keys"), root.join("text-keys")] {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(LedgerError::io(&dir))?;
     }
-    Ok(())
+    // A file on the disk in a folder that is not is lost with it.
+    sync(root)?;
+    let above = root.canonicalize().map_err(LedgerError::io(root))?;
+    above.parent().map_or(Ok(()), sync)
 }
 
 /// How files are made: readable by the owner alone.

@@ -70,6 +70,15 @@ impl Ledger {
         Self::on(config, &keys, recover::open(config, &keys)?)
     }
 
+    /// Signs a head where the log ends. For a person who knows why it ends too early: power was lost under
+    /// [`Durability::Os`], or the log was put back from a copy. Returns the last record that is left.
+    ///
+    /// # Errors
+    /// If a record before the end is damaged, or the ledger is in use.
+    pub fn accept_end(config: &LedgerConfig, keys: &Keys) -> Result<u64, LedgerError> {
+        recover::accept_end(config, keys)
+    }
+
     /// A ledger on what was opened.
     pub(crate) fn on(config: &LedgerConfig, keys: &Keys, opened: Opened) -> Result<Self, LedgerError> {
         let dir = folder::log(&config.path);
@@ -154,7 +163,9 @@ impl Ledger {
     ) -> Result<(Vec<Receipt>, R), LedgerError> {
         let (answer, answered) = oneshot::channel();
         let decide: Decide = Box::new(move |tables, now_ms| {
-            let Outcome { events, reply } = decide(tables, now_ms);
+            let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide(tables, now_ms)));
+            let failed = |_| Outcome::refused(LedgerError::store("a command failed before it was decided"));
+            let Outcome { events, reply } = decided.unwrap_or_else(failed);
             let tell = move |recorded: Result<Vec<Receipt>, LedgerError>| {
                 // Nobody waits any more: the events are recorded all the same.
                 let _ = answer.send(recorded.and_then(|receipts| Ok((receipts, reply?))));
@@ -165,19 +176,18 @@ impl Ledger {
             TrySendError::Full(_) => LedgerError::Full,
             TrySendError::Disconnected(_) => self.closed(),
         })?;
-        answered.await.map_err(|_| self.unanswered()).flatten()
+        match answered.await {
+            Ok(answer) => answer,
+            // Only a ledger that ends leaves a command without an answer; its reason may be on the way.
+            Err(_) => {
+                let _ = self.health().wait_for(Option::is_some).await;
+                Err(self.closed())
+            }
+        }
     }
 
     fn closed(&self) -> LedgerError {
         LedgerError::Closed(self.shared.health.borrow().clone().unwrap_or_else(|| "it was closed".to_owned()))
-    }
-
-    /// An answer that never came: the ledger closed, or the command's own code failed.
-    fn unanswered(&self) -> LedgerError {
-        match self.shared.health.borrow().is_some() {
-            true => self.closed(),
-            false => LedgerError::store("a command failed before it was decided"),
-        }
     }
 
     /// Reads the tables; sees everything that was acknowledged.

@@ -69,6 +69,24 @@ pub(crate) fn open_on(
     Ok(Opened { log, tables: Arc::new(Tables::Disk(Box::new(store))), texts, lock })
 }
 
+/// Signs a head where the log ends, after power was lost under `durability = "os"`. Returns the last record that is
+/// left. What was cut off stays lost; a damaged record before the end is still an error.
+///
+/// # Errors
+/// If the log is damaged, or cannot be read or written.
+pub fn accept_end(config: &LedgerConfig, keys: &Keys) -> Result<u64, LedgerError> {
+    let _lock = Lock::writer(&config.path)?;
+    let dir = folder::log(&config.path);
+    let nobody = Head { newest: Position::default(), slot: 0, other: None };
+    let mut scan = Scan::new(&dir, nobody, Position::default())?;
+    while scan.record()?.is_some() {}
+    let at = scan.finish()?.at;
+    let slot = head::slot(&at, keys)?;
+    folder::write_whole(&dir.join("HEAD"), &[slot.clone(), slot].concat())?;
+    tracing::warn!(last = at.seq, "the ledger's head was signed anew where the log ends");
+    Ok(at.seq)
+}
+
 /// The signed head; a fresh one where there is no log.
 fn head(dir: &Path, keys: &Keys) -> Result<Head, LedgerError> {
     let path = dir.join("HEAD");

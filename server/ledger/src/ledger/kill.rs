@@ -52,8 +52,9 @@ fn server_that_dies() {
     });
 }
 
-/// Starts the server, kills it after some milliseconds, and returns what it acknowledged.
-fn killed_after(path: &Path, from: u64, ms: u64) -> Vec<u64> {
+/// Starts the server, kills it some milliseconds after its first acknowledgement, or after its start where
+/// `at_once`, and returns what it acknowledged.
+fn killed_after(path: &Path, from: u64, ms: u64, at_once: bool) -> Vec<u64> {
     let mut server = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "ledger::kill::server_that_dies", "--ignored", "--nocapture"])
         .env(DIR, path)
@@ -63,10 +64,17 @@ fn killed_after(path: &Path, from: u64, ms: u64) -> Vec<u64> {
         .spawn()
         .unwrap();
     let out = BufReader::new(server.stdout.take().unwrap());
+    let (first, begun) = std::sync::mpsc::sync_channel(1);
     let reader = std::thread::spawn(move || {
         let numbers = out.lines().map_while(Result::ok).filter_map(|l| l.strip_prefix("ack ")?.parse().ok());
-        numbers.collect::<Vec<u64>>()
+        let told = numbers.inspect(|_| {
+            let _ = first.try_send(());
+        });
+        told.collect::<Vec<u64>>()
     });
+    if !at_once {
+        begun.recv_timeout(Duration::from_secs(30)).unwrap();
+    }
     std::thread::park_timeout(Duration::from_millis(ms));
     server.kill().unwrap();
     server.wait().unwrap();
@@ -80,7 +88,9 @@ fn fifty_kills_lose_nothing_that_was_acknowledged() {
     let mut all: Vec<u64> = Vec::new();
     let mut seen = 0;
     for round in 0..50_u64 {
-        let acknowledged = killed_after(path, round * 1_000_000 + round % 2, 40 + (round * 7919) % 211);
+        // Every fifth dies while it starts.
+        let acknowledged =
+            killed_after(path, round * 1_000_000 + round % 2, (round * 7919) % 151, round % 5 == 4);
         seen += usize::from(!acknowledged.is_empty());
         all.extend(acknowledged);
         if !path.join("log/HEAD").exists() {

@@ -296,6 +296,74 @@ fn old_files_go_and_the_rest_still_verifies() {
 }
 
 #[test]
+fn old_texts_go_and_their_records_stay() {
+    let (dir, keys) = (tempfile::tempdir().unwrap(), keys());
+    let config = LedgerConfig { text: TextMode::Encrypt, segment_mb: 1, ..LedgerConfig::at(dir.path()) };
+    filled_as(&config, &keys, 0..3);
+    // Forces a second file: the first has no key any more, but its texts were sealed.
+    let key = dir.path().join("text-keys/00000001.key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    filled_as(&config, &keys, 3..4);
+    std::fs::write(&key, kept).unwrap();
+    std::thread::park_timeout(Duration::from_millis(20));
+
+    let opened = recover::open(&config, &keys).unwrap();
+    let rules = Rules { retain_text: Some(Duration::from_millis(1)), ..rules(&config) };
+    let log = folder::log(&config.path);
+    let writer = Writer::new(opened.log, opened.tables, opened.texts, rules, Some(&log));
+    let ledger = Ledger::start(writer, &keys, Some(log), Some(opened.lock), 100).unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while key.exists() && Instant::now() < until {
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    assert!(!key.exists());
+    let content = |n| ledger.decision(&decision(n).id).unwrap().unwrap().value.content;
+    assert!(matches!(content(0), Content::Sealed(_)));
+    assert_eq!(content(3), decision(3).content);
+    ledger.close().unwrap();
+    verify(dir.path(), keys.public(), &Options::default()).unwrap();
+    let log = std::fs::read_to_string(dir.path().join("log/00000002.log")).unwrap();
+    assert!(log.contains("\"text_erased\""));
+}
+
+#[test]
+fn a_recent_check_leaves_the_rest_to_verify_and_an_end_can_be_accepted() {
+    let (dir, keys) = (tempfile::tempdir().unwrap(), keys());
+    filled(dir.path(), &keys, 20);
+    let path = dir.path().join("log/00000001.log");
+    let good = std::fs::read(&path).unwrap();
+    let mut bad = good.clone();
+    bad[500] ^= 1;
+    std::fs::write(&path, &bad).unwrap();
+    let recent = LedgerConfig { check: crate::config::StartCheck::Recent, ..LedgerConfig::at(dir.path()) };
+    assert!(Ledger::open(&LedgerConfig::at(dir.path()), Arc::clone(&keys)).is_err());
+    filled_as(&recent, &keys, 20..21);
+    assert!(verify(dir.path(), keys.public(), &Options::default()).is_err());
+
+    std::fs::write(&path, &good[..good.len() / 2]).unwrap();
+    std::fs::remove_file(dir.path().join("tables.redb")).unwrap();
+    assert!(Ledger::open(&recent, Arc::clone(&keys)).is_err());
+    let last = Ledger::accept_end(&recent, &keys).unwrap();
+    filled_as(&recent, &keys, 30..31);
+    let verified = verify(dir.path(), keys.public(), &Options::default()).unwrap();
+    assert!(last > 5 && verified.head_seq > last);
+}
+
+#[tokio::test]
+async fn a_record_that_is_too_long_is_refused_and_the_ledger_goes_on() {
+    let (dir, keys) = (tempfile::tempdir().unwrap(), keys());
+    let ledger = open(dir.path(), &keys);
+    let words = "x".repeat(crate::log::line::MAX_JSON);
+    let long = Decision { content: Content::Plain(words.into()), ..decision(1) };
+    assert!(matches!(ledger.record(long).await, Err(LedgerError::Input(_))));
+    ledger.record(decision(2)).await.unwrap();
+    assert!(ledger.decision(&decision(1).id).unwrap().is_none());
+    ledger.close().unwrap();
+    verify(dir.path(), keys.public(), &Options::default()).unwrap();
+}
+
+#[test]
 fn a_file_removed_from_the_middle_is_found() {
     let (dir, keys) = (tempfile::tempdir().unwrap(), keys());
     let config = LedgerConfig { segment_mb: 1, durability: Durability::Os, ..LedgerConfig::at(dir.path()) };

@@ -206,7 +206,7 @@ impl Scan {
             let what = format!("records 1 to {} are missing: no record says that they were retired", seq - 1);
             return Err(Problem { file: from, line: None, seq: Some(1), what });
         }
-        if self.end.first_seq > head.seq + 1 {
+        if head.seq > 0 && self.end.first_seq > head.seq + 1 {
             let what = format!(
                 "the signed head says {}, but the log begins at record {}",
                 head.seq, self.end.first_seq

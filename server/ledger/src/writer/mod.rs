@@ -135,7 +135,7 @@ impl Writer {
             self.make_room(tables)?;
             let mut answers = Vec::with_capacity(batch.len());
             for decide in batch {
-                answers.extend(self.decide(decide, tables)?);
+                answers.push(self.decide(decide, tables)?);
                 if self.log.waiting() > BUFFER {
                     self.log.commit()?;
                 }
@@ -148,21 +148,19 @@ impl Writer {
         })
     }
 
-    /// One command; no answer if its code panicked, which its caller notices.
-    fn decide(&mut self, decide: Decide, tables: &mut dyn Write) -> Result<Option<Answer>, LedgerError> {
-        let view: &dyn Write = tables;
-        let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide(view, now_ms())));
-        let Ok((events, reply)) = decided else { return Ok(None) };
+    /// One command.
+    fn decide(&mut self, decide: Decide, tables: &mut dyn Write) -> Result<Answer, LedgerError> {
+        let (events, reply) = decide(tables, now_ms());
         let mut receipts = Vec::with_capacity(events.len());
         for event in events {
             match self.add(event, tables) {
                 Ok((record, place)) => receipts.push(Receipt::new(&record, &place)),
                 // Too long: this command's own fault, and nothing of the event was added.
-                Err(e @ LedgerError::Input(_)) => return Ok(Some((reply, Err(e)))),
+                Err(e @ LedgerError::Input(_)) => return Ok((reply, Err(e))),
                 Err(e) => return Err(e),
             }
         }
-        Ok(Some((reply, Ok(receipts))))
+        Ok((reply, Ok(receipts)))
     }
 
     fn add(&mut self, event: Event, tables: &mut dyn Write) -> Result<(Record, Place), LedgerError> {
