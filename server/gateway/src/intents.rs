@@ -129,7 +129,7 @@ pub fn registered(registered: Registered, ledger: &Ledger) -> v1::RegisteredInte
     v1::RegisteredIntent {
         intent_id: head.id,
         principal: head.principal,
-        versions: versions.into_iter().map(|v| version(v, ledger)).collect(),
+        versions: versions.into_iter().map(|v| with_text(v, ledger)).collect(),
         expires: Some(timestamp(head.expires_ms)),
         revoked: head.revoked.as_ref().map(|r| timestamp(r.at_ms)),
         revocation_reason: head.revoked.map(|r| r.reason).unwrap_or_default(),
@@ -138,9 +138,13 @@ pub fn registered(registered: Registered, ledger: &Ledger) -> v1::RegisteredInte
     }
 }
 
-fn version(version: Version, ledger: &Ledger) -> v1::IntentVersion {
-    let text = ledger.text_of(&version.intent).unwrap_or_default();
-    let intent = version.intent;
+fn with_text(stored: Version, ledger: &Ledger) -> v1::IntentVersion {
+    let text = ledger.text_of(&stored.intent).unwrap_or_default();
+    version(stored.intent, text, stored.created_ms)
+}
+
+/// A version of an intent as a message.
+pub fn version(intent: record::IntentVersion, text: String, created_ms: u64) -> v1::IntentVersion {
     let approval = intent.approval.map(|a| v1::Approval {
         approver: a.approver,
         time: Some(timestamp(a.time_ms)),
@@ -152,7 +156,7 @@ fn version(version: Version, ledger: &Ledger) -> v1::IntentVersion {
         digest: intent.digest,
         chain_id: intent.chain,
         previous_chain_id: intent.previous_chain.unwrap_or_default(),
-        created: Some(timestamp(version.created_ms)),
+        created: Some(timestamp(created_ms)),
         requester: intent.requester,
         approval,
     }

@@ -86,6 +86,11 @@ pub enum Command {
         after_help = "Examples:\n  rhumb trace chain-7f3a91 --server http://127.0.0.1:50051\n  rhumb trace chain-7f3a91 --config rhumb.toml --html chain.html\n  rhumb trace --input chain.json\n\nExit code 1 if there is no such chain; that it drifted is no failure."
     )]
     Trace(TraceArgs),
+    /// Shows, verifies and exports the decision ledger; reads its folder, also beside a running server.
+    #[command(
+        after_help = "Examples:\n  rhumb ledger show --path ledger --request 7\n  rhumb ledger verify --path ledger\n  rhumb ledger export --path ledger --format parquet --output decisions.parquet"
+    )]
+    Ledger(LedgerArgs),
     /// Lists, fetches, imports and verifies bundles.
     #[command(after_help = "Example:\n  rhumb model fetch minilm")]
     Model(ModelArgs),
@@ -398,6 +403,114 @@ pub struct TraceSource {
     /// Reads a ChainTrace as JSON, as --json prints it; `-` is standard input.
     #[arg(long, value_name = "FILE|-")]
     pub input: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct LedgerArgs {
+    #[command(subcommand)]
+    pub command: LedgerCommand,
+}
+
+/// Where a ledger lies.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct LedgerPlace {
+    /// The configuration (TOML) that names the ledger.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The ledger's folder.
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Shows the last decisions, or one in full.
+    #[command(
+        after_help = "Examples:\n  rhumb ledger show --path ledger --last 50\n  rhumb ledger show --path ledger --request 7"
+    )]
+    Show(LedgerShowArgs),
+    /// Checks every digest, link and signature. Exit code 1 and one line that names the first bad record.
+    #[command(
+        after_help = "Examples:\n  rhumb ledger verify --path ledger\n  rhumb ledger verify --path copy --keys jwks.json --expect 1042:5f0c...\n\nWith --keys, a copy of the public keys kept elsewhere, a ledger that was rewritten and signed with other keys shows.\nWith --expect, so does one that was put back to an earlier state: SEQ:DIGEST is what verify printed before."
+    )]
+    Verify(LedgerVerifyArgs),
+    /// Writes records for other programs.
+    #[command(
+        after_help = "Example:\n  rhumb ledger export --path ledger --format ocsf --output decisions.ocsf.jsonl"
+    )]
+    Export(LedgerExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct LedgerShowArgs {
+    #[command(flatten)]
+    pub place: LedgerPlace,
+    /// The newest decision on this request.
+    #[arg(long, value_name = "ID", group = "one")]
+    pub request: Option<String>,
+    /// The decision with this id.
+    #[arg(long, value_name = "ID", group = "one")]
+    pub decision: Option<String>,
+    /// Only decisions of this chain.
+    #[arg(long, value_name = "ID")]
+    pub chain: Option<String>,
+    /// So many at most, the newest.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub last: u32,
+    /// Prints JSON, a line for each decision.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LedgerVerifyArgs {
+    #[command(flatten)]
+    pub place: LedgerPlace,
+    /// The public keys (a JWK set) in place of those in the ledger's folder.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// A record that must still be there, as an earlier verify printed it.
+    #[arg(long, value_name = "SEQ:DIGEST")]
+    pub expect: Option<String>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LedgerExportArgs {
+    #[command(flatten)]
+    pub place: LedgerPlace,
+    /// jsonl: every record as it is; ocsf: decisions as OCSF events; parquet: decisions as rows.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: LedgerFormat,
+    /// Where it goes; `-` is standard output.
+    #[arg(long, default_value = "-", value_name = "FILE|-")]
+    pub output: PathBuf,
+    /// From this time on, for example 2026-11-22T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Before this time.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Only decisions of this chain.
+    #[arg(long, value_name = "ID")]
+    pub chain: Option<String>,
+    /// Only decisions of this tenant.
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+}
+
+/// A form of the export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LedgerFormat {
+    /// JSON lines.
+    Jsonl,
+    /// OCSF events, JSON lines.
+    Ocsf,
+    /// Apache Parquet.
+    Parquet,
 }
 
 #[derive(Debug, Args)]

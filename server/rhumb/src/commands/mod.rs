@@ -7,6 +7,7 @@ pub mod demo;
 pub mod embed;
 pub mod eval;
 mod labelled;
+pub mod ledger;
 pub mod model;
 mod random;
 pub mod score;

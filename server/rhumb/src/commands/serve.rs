@@ -15,6 +15,7 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let mut config = Config::load(args.config.as_deref())?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     let wanted = wanted(&args, &config)?;
+    ignore_file_size_signal()?;
     serve(config, wanted, stop_signal()?).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -39,6 +40,22 @@ fn wanted(args: &ServeArgs, config: &Config) -> Result<Wanted, Failure> {
         policy: config.policy.clone(),
         engine: config.engine.clone(),
     })
+}
+
+/// A limit on the size of files is an error of the write, like a full disk, and no end of the process.
+#[cfg(unix)]
+fn ignore_file_size_signal() -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // SIGXFSZ has this number wherever Rust's standard library runs on Linux and the BSDs.
+    const SIGXFSZ: i32 = 25;
+    // The handler stays when what listens to it is dropped.
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop).map_err(Failure::io("SIGXFSZ"))
+}
+
+/// There is no such signal.
+#[cfg(not(unix))]
+fn ignore_file_size_signal() -> Result<(), Failure> {
+    Ok(())
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 
 use crate::cli::{TraceArgs, TraceSource};
 use crate::client;
+use crate::commands::ledger::ledger_folder;
 use crate::failure::Failure;
 use crate::lines;
 use crate::trace::{page, text, tree};
@@ -19,6 +20,8 @@ use crate::trace::{page, text, tree};
 const COLUMNS: usize = 100;
 /// A trace that is read from a file is no longer than this.
 const INPUT_BYTES: u64 = 512 * 1024 * 1024;
+/// Decisions of one trace at most; the newest are shown.
+const TRACED: usize = 4096;
 /// Columns of a chain's name in complaints.
 const NAME: usize = 80;
 
@@ -100,8 +103,14 @@ fn refused(url: &str, chain: &str, status: &Status) -> Failure {
 }
 
 /// Reads the ledger in a folder, or in that which a configuration names.
-fn from_ledger(_config: Option<&Path>, _path: Option<&Path>, _chain: &str) -> Result<ChainTrace, Failure> {
-    Err(Failure::check("this build cannot read a ledger's folder yet; ask the server with --server URL"))
+fn from_ledger(config: Option<&Path>, path: Option<&Path>, chain: &str) -> Result<ChainTrace, Failure> {
+    let folder = ledger_folder(config, path)?;
+    let trace = folder.trace(chain, TRACED).map_err(Failure::check)?;
+    let unknown = || {
+        let chain = text::clean(chain, NAME);
+        Failure::check(format!("chain {chain:?} is not in the ledger {}", folder.root().display()))
+    };
+    trace.ok_or_else(unknown)
 }
 
 fn write_page(trace: &ChainTrace, path: &Path) -> Result<(), Failure> {
