@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::action::Effect;
+use crate::calibration::sigmoid;
 use crate::policy::{Status, Verdict};
 
 const NAMES: [&str; 4] = ["planner", "buyer", "mailer", "payer"];
@@ -45,7 +46,7 @@ fn one_hop_at_its_threshold_is_the_first_drifted_one() {
 
 #[test]
 fn small_steps_are_caught_though_none_reaches_the_threshold() {
-    let drifts: Vec<f64> = (0..10u8).map(|i| 0.02 + 0.046 * f64::from(i)).collect();
+    let drifts = [-4.0, -4.0, -4.0, -3.4, -2.8, -2.2, -1.6, -1.1, -0.7, -0.3].map(sigmoid);
     let (mut tracker, states) = chain(&drifts);
     let p = ChainParameters::default();
     let alarm = states.iter().position(|s| s.raised).unwrap();
