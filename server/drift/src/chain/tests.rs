@@ -62,6 +62,13 @@ fn small_steps_are_caught_though_none_reaches_the_threshold() {
 }
 
 #[test]
+fn an_action_that_leads_back_is_not_held_up_for_those_before_it() {
+    let (_, states) = chain(&[0.02, 0.02, 0.95, 0.02]);
+    let last = states[3];
+    assert!(last.cumulative_drift >= last.cumulative_threshold && !last.raised, "{last:?}");
+}
+
+#[test]
 fn a_request_that_comes_again_changes_nothing() {
     let p = ChainParameters::default();
     let mut tracker = ChainTracker::default();
