@@ -263,7 +263,7 @@ pub struct TrainChainsArgs {
     /// Draws requests, lengths, positions and the order of changes.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
-    /// Share of the aligned chains of each group that may raise an alarm.
+    /// Share of the aligned chains, steady and walking ones each, that may raise an alarm.
     #[arg(long, default_value_t = 0.05, value_name = "X")]
     pub target_fpr: f64,
 }

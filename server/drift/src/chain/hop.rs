@@ -97,8 +97,9 @@ pub struct ChainState {
     pub cumulative_drift: f64,
     /// From this on the chain has drifted as a whole.
     pub cumulative_threshold: f64,
-    /// The gathered drift has reached its threshold and the action's own has not: what the policy may raise the verdict
-    /// for.
+    /// The gathered drift has reached its threshold, this action added to it, and its own drift has not reached its
+    /// threshold: what the policy may raise the verdict for. An action that leads back to the course is not held up for
+    /// those before it.
     pub raised: bool,
     /// The first hop that drifted, of all that came so far.
     pub first_drifted_hop: Option<u32>,

@@ -51,16 +51,16 @@ pub struct Handed {
 }
 
 impl Default for ChainParameters {
-    /// Those that the built-in calibration was fitted to, for heads that were fitted without chains.
+    /// Those of the built-in calibration, rounded; for heads that were fitted without chains.
     fn default() -> Self {
         Self {
-            aligned: Level { mean: -2.5, between: 1.7, within: 0.8 },
-            drifted: Level { mean: 0.3, between: 1.8, within: 0.6 },
-            carry: 0.3,
+            aligned: Level { mean: -2.76, between: 1.75, within: 0.7 },
+            drifted: Level { mean: 0.0, between: 1.2, within: 0.7 },
+            carry: 0.6,
             first_hop: -4.0,
-            instruction: Handed { weight: 0.3, aligned: [-5.0, 1.5], drifted: [-1.5, 1.6], most: 1.5 },
+            instruction: Handed { weight: 0.0, aligned: [-4.2, 1.3], drifted: [-2.7, 2.2], most: 1.5 },
             clip: [-4.0, 3.0],
-            threshold: 4.0,
+            threshold: 7.56,
         }
     }
 }

@@ -10,6 +10,8 @@ pub(super) struct Running {
     sums: Sums,
     /// Drift that has gathered.
     pub statistic: f64,
+    /// Whether the last hop added to it.
+    pub rose: bool,
     /// The largest that it ever was.
     peak: f64,
     /// Where it had begun to rise when it was largest.
@@ -24,6 +26,7 @@ impl Running {
     /// Takes the next hop in; `before` are those before it, in order.
     pub fn step(&mut self, parameters: &ChainParameters, before: &[Kept], hop: &Kept) {
         if !hop.flags.scored {
+            self.rose = false;
             return;
         }
         self.max_drift = Some(self.max_drift.map_or(hop.drift, |max| max.max(hop.drift)));
@@ -34,6 +37,7 @@ impl Running {
         let latest =
             || std::iter::once(hop).chain(before.iter().rev().filter(|h| h.flags.scored)).take(LOOK_BACK);
         let change = parameters.change(self.sums, latest().map(|h| h.evidence));
+        self.rose = change.statistic > self.statistic;
         self.statistic = change.statistic;
         if self.statistic > self.peak {
             self.peak = self.statistic;

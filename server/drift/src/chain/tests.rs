@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::action::Effect;
+use crate::calibration::sigmoid;
 use crate::policy::{Status, Verdict};
 
 const NAMES: [&str; 4] = ["planner", "buyer", "mailer", "payer"];
@@ -45,7 +46,7 @@ fn one_hop_at_its_threshold_is_the_first_drifted_one() {
 
 #[test]
 fn small_steps_are_caught_though_none_reaches_the_threshold() {
-    let drifts: Vec<f64> = (0..10u8).map(|i| 0.02 + 0.046 * f64::from(i)).collect();
+    let drifts = [-4.0, -4.0, -4.0, -3.4, -2.8, -2.2, -1.6, -1.1, -0.7, -0.3].map(sigmoid);
     let (mut tracker, states) = chain(&drifts);
     let p = ChainParameters::default();
     let alarm = states.iter().position(|s| s.raised).unwrap();
@@ -58,6 +59,13 @@ fn small_steps_are_caught_though_none_reaches_the_threshold() {
     tracker.told(&states[began as usize - 1], Verdict::Escalate);
     let next = tracker.summary(&p).first_drifted.unwrap().passed_by.unwrap();
     assert_eq!(next.1, began + 1);
+}
+
+#[test]
+fn an_action_that_leads_back_is_not_held_up_for_those_before_it() {
+    let (_, states) = chain(&[0.02, 0.02, 0.95, 0.02]);
+    let last = states[3];
+    assert!(last.cumulative_drift >= last.cumulative_threshold && !last.raised, "{last:?}");
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl ChainTracker {
             repeated,
             cumulative_drift: here.statistic,
             cumulative_threshold: parameters.threshold,
-            raised: here.statistic >= parameters.threshold && !alarm,
+            raised: here.statistic >= parameters.threshold && here.rose && !alarm,
             first_drifted_hop: first.map(|(hop, _)| hop.hop),
             found_by: first.map(|(_, found)| found),
             actions: self.actions,

@@ -1,8 +1,7 @@
 //! Fits what ordinary chains look like, on chains made of training data.
 //!
 //! The mean of aligned chains and the instructions are moments. The rest is the best point of a grid: for each point the
-//! threshold is the lowest that at most the wanted share of aligned chains reaches *in each* of four groups (steady or
-//! walking, of one request or of several), and the point is the better the more slow drifts are caught before their end
+//! threshold is the lowest that at most the wanted share of the steady chains and of the walking ones reaches, and the point is the better the more slow drifts are caught before their end
 //! and the more first drifted hops are named exactly, each family weighing the same.
 
 use rhumb_drift::chain::{ChainParameters, Handed, Level};
@@ -89,9 +88,8 @@ fn grid(start: &ChainParameters) -> Vec<ChainParameters> {
 
 fn with_threshold(point: ChainParameters, chains: &[ScoredChain], target: f64) -> Option<ChainParameters> {
     let silent = ChainParameters { threshold: f64::MAX, ..point };
-    let groups = [(Form::Steady, false), (Form::Steady, true), (Form::Walk, false), (Form::Walk, true)];
-    let thresholds = groups.into_iter().filter_map(|(form, joined)| {
-        let group = chains.iter().filter(|c| c.form == form && (c.joined > 1) == joined);
+    let thresholds = [Form::Steady, Form::Walk].into_iter().filter_map(|form| {
+        let group = chains.iter().filter(|c| c.form == form);
         lowest(group.map(|c| peak(&track(&silent, c).statistic)).collect(), target)
     });
     let threshold = thresholds.reduce(f64::max)?.max(0.1);
