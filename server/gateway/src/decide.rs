@@ -220,7 +220,7 @@ impl Decider {
             let what = "requestId: another action of this chain has it";
             return Err(LedgerError::from(Refusal::new(
                 RefusalKind::AlreadyExists,
-                "request_id_taken",
+                reason::REQUEST_ID_REUSED,
                 what,
             ))
             .into());

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rhumb_drift::InputError;
 use rhumb_engine::EngineError;
+use rhumb_ledger::intent::reason;
 use rhumb_ledger::{LedgerError, Refusal, RefusalKind};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -50,7 +51,7 @@ pub fn status(error: &GatewayError) -> Status {
         GatewayError::Ledger(error) => ledger(error),
         GatewayError::Broken(_) => {
             tracing::error!(%error, "internal");
-            Status::with_error_details(Code::Internal, "internal error", info("scorer_unavailable"))
+            Status::with_error_details(Code::Internal, "internal error", info(reason::SCORER_UNAVAILABLE))
         }
     }
 }
@@ -83,7 +84,7 @@ pub fn ledger(error: &LedgerError) -> Status {
         LedgerError::Input(input) => bad_request(input),
         LedgerError::Refused(refusal) => refused(refusal),
         LedgerError::Full => {
-            let mut details = info("ledger_full");
+            let mut details = info(reason::LEDGER_FULL);
             details.set_retry_info(Some(LEDGER_RETRY));
             Status::with_error_details(Code::ResourceExhausted, error.to_string(), details)
         }
@@ -91,7 +92,7 @@ pub fn ledger(error: &LedgerError) -> Status {
         _ => {
             tracing::error!(%error, "the ledger failed");
             let what = "the ledger cannot record or read";
-            Status::with_error_details(Code::Unavailable, what, info("ledger_unavailable"))
+            Status::with_error_details(Code::Unavailable, what, info(reason::LEDGER_UNAVAILABLE))
         }
     }
 }
@@ -113,20 +114,20 @@ pub fn reason(error: &GatewayError) -> &'static str {
     match error {
         GatewayError::Engine(error) => engine_reason(error),
         GatewayError::Ledger(LedgerError::Refused(refusal)) => refusal.reason,
-        GatewayError::Ledger(LedgerError::Full) => "ledger_full",
-        GatewayError::Ledger(LedgerError::Input(_)) => "action_unparsable",
-        GatewayError::Ledger(_) => "ledger_unavailable",
-        GatewayError::Broken(_) => "scorer_unavailable",
+        GatewayError::Ledger(LedgerError::Full) => reason::LEDGER_FULL,
+        GatewayError::Ledger(LedgerError::Input(_)) => reason::ACTION_UNPARSABLE,
+        GatewayError::Ledger(_) => reason::LEDGER_UNAVAILABLE,
+        GatewayError::Broken(_) => reason::SCORER_UNAVAILABLE,
     }
 }
 
 /// The reason code of an error of the engine.
 pub fn engine_reason(error: &EngineError) -> &'static str {
     match error {
-        EngineError::Input(_) => "action_unparsable",
-        EngineError::Overloaded { .. } => "scorer_overloaded",
-        EngineError::Deadline => "scorer_timeout",
-        EngineError::Stopped | EngineError::Encoder(_) => "scorer_unavailable",
+        EngineError::Input(_) => reason::ACTION_UNPARSABLE,
+        EngineError::Overloaded { .. } => reason::SCORER_OVERLOADED,
+        EngineError::Deadline => reason::SCORER_TIMEOUT,
+        EngineError::Stopped | EngineError::Encoder(_) => reason::SCORER_UNAVAILABLE,
     }
 }
 
@@ -138,17 +139,17 @@ pub fn bad_request(error: &InputError) -> Status {
 
 /// PERMISSION_DENIED.
 pub fn forbidden(what: &str) -> Status {
-    Status::with_error_details(Code::PermissionDenied, what.to_owned(), info("caller_forbidden"))
+    Status::with_error_details(Code::PermissionDenied, what.to_owned(), info(reason::CALLER_FORBIDDEN))
 }
 
 /// UNAUTHENTICATED.
 pub fn unauthenticated(what: &str) -> Status {
-    Status::with_error_details(Code::Unauthenticated, what.to_owned(), info("caller_unknown"))
+    Status::with_error_details(Code::Unauthenticated, what.to_owned(), info(reason::CALLER_UNKNOWN))
 }
 
 /// UNAVAILABLE while the model loads or the server drains.
 pub fn unavailable(what: &str) -> Status {
-    Status::with_error_details(Code::Unavailable, what.to_owned(), info("scorer_unavailable"))
+    Status::with_error_details(Code::Unavailable, what.to_owned(), info(reason::SCORER_UNAVAILABLE))
 }
 
 fn info(reason: &str) -> ErrorDetails {

@@ -91,6 +91,11 @@ pub enum Command {
         after_help = "Examples:\n  rhumb ledger show --path ledger --request 7\n  rhumb ledger verify --path ledger\n  rhumb ledger export --path ledger --format parquet --output decisions.parquet"
     )]
     Ledger(LedgerArgs),
+    /// Lists and rotates the keys that sign intent tokens and the ledger.
+    #[command(
+        after_help = "Examples:\n  rhumb keys list --config rhumb.toml\n  rhumb keys rotate --config rhumb.toml\n\nA running server uses a new key from its next start. Old public keys stay: they verify what they signed."
+    )]
+    Keys(KeysArgs),
     /// Lists, fetches, imports and verifies bundles.
     #[command(after_help = "Example:\n  rhumb model fetch minilm")]
     Model(ModelArgs),
@@ -511,6 +516,22 @@ pub enum LedgerFormat {
     Ocsf,
     /// Apache Parquet.
     Parquet,
+}
+
+#[derive(Debug, Args)]
+pub struct KeysArgs {
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Prints the public keys as a JWK set.
+    #[command(after_help = "Example:\n  rhumb keys list --path ledger > jwks.json")]
+    List(LedgerPlace),
+    /// Makes a new signing key and removes the private part of the old one.
+    #[command(after_help = "Example:\n  rhumb keys rotate --path ledger")]
+    Rotate(LedgerPlace),
 }
 
 #[derive(Debug, Args)]

@@ -147,6 +147,12 @@ impl Config {
         Self::parse(&text).map_err(|e| Failure::input(format!("{}: {e}", path.display())))
     }
 
+    /// Where the signing keys lie; `None` where nothing is kept.
+    pub fn keys_folder(&self) -> Option<PathBuf> {
+        let own = self.ledger.as_ref().map(|ledger| ledger.path.join("keys"));
+        self.intents.keys.clone().or(own)
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
         config.engine.check()?;
@@ -189,6 +195,15 @@ mod tests {
         assert_eq!(read("[\"a\", \"b\"]").unwrap().model.calibration.len(), 2);
         let error = read("7").unwrap_err();
         assert!(error.contains("a file name or a list") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn the_documented_configuration_is_the_default_one() {
+        let page = include_str!("../../../docs/configuration.md");
+        let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let mut config = Config::parse(&blocks.collect::<String>()).unwrap();
+        assert_eq!(config.ledger.take(), Some(LedgerConfig::at("ledger")));
+        assert_eq!(config, Config::default());
     }
 
     #[test]

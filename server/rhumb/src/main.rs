@@ -55,6 +55,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::TrainSmoothing(args) => commands::train::run_smoothing(args).await,
             Command::Calibrate(args) => commands::calibrate::run(args).await,
             Command::Bench(args) => commands::bench::run(args).await,
+            Command::Keys(args) => commands::keys::run(args),
             Command::Ledger(args) => commands::ledger::run(args),
             Command::Trace(args) => commands::trace::run(args).await,
             Command::Model(args) => commands::model::run(args),

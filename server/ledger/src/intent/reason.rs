@@ -81,6 +81,18 @@ reasons! {
     BINDING_TAKEN = "binding_taken";
     /// Too many keys.
     BINDING_LIMIT = "binding_limit";
+    /// The chain has drifted as a whole, though the action alone has not.
+    CHAIN_DRIFT = "chain_drift";
+    /// Nothing stood out.
+    ALIGNED = "aligned";
+    /// No configured caller.
+    CALLER_UNKNOWN = "caller_unknown";
+    /// A caller who may not do this.
+    CALLER_FORBIDDEN = "caller_forbidden";
+    /// Too much waits to be recorded.
+    LEDGER_FULL = "ledger_full";
+    /// The ledger cannot record, so there is no answer.
+    LEDGER_UNAVAILABLE = "ledger_unavailable";
     /// The caller must be known for this.
     CALLER_UNAUTHENTICATED = "caller_unauthenticated";
 }

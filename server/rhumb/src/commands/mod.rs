@@ -6,6 +6,7 @@ pub mod chains;
 pub mod demo;
 pub mod embed;
 pub mod eval;
+pub mod keys;
 mod labelled;
 pub mod ledger;
 pub mod model;

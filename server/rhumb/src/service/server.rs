@@ -109,7 +109,7 @@ fn open_site(config: &Config) -> Result<Site, LedgerError> {
         );
         return Site::in_memory(intents, chains);
     };
-    let folder = intents.keys.clone().unwrap_or_else(|| ledger.path.join("keys"));
+    let folder = config.keys_folder().unwrap_or_else(|| ledger.path.join("keys"));
     let keys = Arc::new(Keys::open(&folder)?);
     let opened = Ledger::open(ledger, Arc::clone(&keys))?;
     tracing::info!(path = %ledger.path.display(), key = keys.kid(), "ledger checked and open");
