@@ -9,7 +9,9 @@ use std::path::Path;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rhumb_proto::v1::drift_service_client::DriftServiceClient;
 use rhumb_proto::v1::intent_service_client::IntentServiceClient;
-use rhumb_proto::v1::{GetKeysRequest, Intent, Provenance, RegisterIntentRequest, RevokeIntentRequest, ScoreRequest};
+use rhumb_proto::v1::{
+    GetKeysRequest, Intent, Provenance, RegisterIntentRequest, RevokeIntentRequest, ScoreRequest,
+};
 use rhumb_tests::Server;
 use rhumb_tests::samples::{BILL, aligned, message};
 use sha2::{Digest as _, Sha256};
@@ -70,7 +72,10 @@ async fn only_known_callers_are_let_in_and_each_to_its_own() {
     let mut green = with(by_id.clone(), "edge-token");
     green.metadata_mut().insert("rhumb-tenant", "green".parse().unwrap());
     let answer = drift.score(green).await.unwrap().into_inner();
-    assert_eq!((answer.provenance(), answer.reason_code.as_str()), (Provenance::None, "intent_text_unavailable"));
+    assert_eq!(
+        (answer.provenance(), answer.reason_code.as_str()),
+        (Provenance::None, "intent_text_unavailable")
+    );
     let mut red = with(by_id, "edge-token");
     red.metadata_mut().insert("rhumb-tenant", "red".parse().unwrap());
     assert_eq!(drift.score(red).await.unwrap_err().code(), Code::PermissionDenied);
@@ -97,7 +102,8 @@ impl Authority {
 
     fn write(&self, folder: &Path) -> String {
         let (certificate, key, _) = self.issue("localhost");
-        for (name, text) in [("server.pem", certificate), ("server.key", key), ("ca.pem", self.issuer.pem())] {
+        for (name, text) in [("server.pem", certificate), ("server.key", key), ("ca.pem", self.issuer.pem())]
+        {
             fs::write(folder.join(name), text).unwrap();
         }
         let at = |name: &str| folder.join(name);

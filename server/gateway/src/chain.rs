@@ -12,6 +12,7 @@ use rhumb_proto::v1::{self, Hop, HopScore, ScoreChainRequest, ScoreChainResponse
 use crate::caller::Caller;
 use crate::decide::{Decider, Draft, Place, at_most};
 use crate::errors::GatewayError;
+use crate::record::Written;
 
 /// Hops of one call that are worked on at once.
 const CONCURRENCY: usize = 64;
@@ -58,7 +59,8 @@ async fn record(
 ) -> Result<Vec<(Place, v1::ScoreResponse)>, GatewayError> {
     let chain = drafts.first().map(|(hop, _)| hop.place.chain.clone());
     let recorded = drafts.into_iter().map(|(hop, mut draft)| async move {
-        decider.record(&hop.request, caller, Some(&hop.place), &mut draft).await?;
+        let written = Written::of(&hop.request)?;
+        decider.record(&hop.request, &written, caller, Some(&hop.place), &mut draft).await?;
         Ok((hop.place, draft.response))
     });
     let recorded = futures::future::join_all(recorded).await;

@@ -10,9 +10,9 @@ use rhumb_drift::{ChainTracker, Decision as Told, Effect, InputError, Intent, Ve
 use rhumb_engine::{Answer, Call, Engine, ScoreInput};
 use rhumb_ledger::intent::carriers::{Anchor, NoAnchor};
 use rhumb_ledger::intent::config::{IntentConfig, Provenance};
+use rhumb_ledger::intent::reason;
 use rhumb_ledger::intent::registry::Registry;
-use rhumb_ledger::intent::{action::value_digest, reason};
-use rhumb_ledger::{Keys, Ledger, LedgerError, Refusal, RefusalKind};
+use rhumb_ledger::{Keys, Ledger, LedgerError};
 use rhumb_proto::v1;
 use ulid::Ulid;
 
@@ -22,7 +22,7 @@ use crate::convert::{self, Unscored};
 use crate::errors::GatewayError;
 use crate::handed::{HandedDown, chain_state, handed_down};
 use crate::live::{self, Live};
-use crate::record::{self, Asked};
+use crate::record::{self, Asked, Written};
 
 /// Bytes of an agent's, a chain's or an enforcement point's name.
 const NAME_BYTES: usize = 256;
@@ -134,17 +134,19 @@ impl Decider {
         if place.is_none() && request.chain.is_some() {
             return Err(InputError::new("chain.chainId", "is missing, and no token names a chain").into());
         }
+        let written = Written::of(&request)?;
         if let Some(place) = &place
-            && let Some(earlier) = self.answered(&request, place, caller).await?
+            && let Some(earlier) = self.answered(&request, &written, place, caller)?
         {
             return Ok(earlier);
         }
         let instruction = place.as_ref().map(|place| place.instruction.as_str()).unwrap_or_default();
         let mut draft = self.draft(&request, anchor, instruction, call).await?;
         if let Some(place) = &place {
-            self.join(place, &request, caller, &mut draft).await?;
+            let key = written.key(&request.request_id);
+            self.join(place, &request, &key, caller, &mut draft).await?;
         }
-        let recorded = self.record(&request, caller, place.as_ref(), &mut draft).await;
+        let recorded = self.record(&request, &written, caller, place.as_ref(), &mut draft).await;
         if let (Err(_), Some(place)) = (&recorded, &place) {
             self.site.live.forget(caller.tenant.as_str(), &place.chain);
         }
@@ -167,7 +169,7 @@ impl Decider {
         let response = convert::unparsable(request.request_id.clone(), detail, Some(&self.engine));
         let told = Told { verdict: Verdict::Abstain, reason: "action_unparsable" };
         let mut draft = Draft { response, effect: Effect::Unknown, told, handed: HandedDown::default() };
-        self.record(&request, caller, None, &mut draft).await?;
+        self.record(&request, &Written::of(&request)?, caller, None, &mut draft).await?;
         Ok(draft.response)
     }
 
@@ -203,9 +205,10 @@ impl Decider {
     }
 
     /// The recorded answer, where this request was answered before as part of its chain.
-    async fn answered(
+    fn answered(
         &self,
         request: &v1::ScoreRequest,
+        written: &Written,
         place: &Place,
         caller: &Caller,
     ) -> Result<Option<v1::ScoreResponse>, GatewayError> {
@@ -213,19 +216,11 @@ impl Decider {
             return Ok(None);
         }
         let earlier = self.site.ledger.by_request(Some(caller.tenant.as_str()), &request.request_id)?;
-        let of_chain = |d: &rhumb_ledger::Decision| d.chain.as_ref().is_some_and(|c| c.id == place.chain);
-        let Some(earlier) = earlier.filter(|stored| of_chain(&stored.value)) else { return Ok(None) };
-        let asked = serde_json::to_value(request).map_err(GatewayError::broken)?;
-        if earlier.value.request_digest != value_digest(&asked) {
-            let what = "requestId: another action of this chain has it";
-            return Err(LedgerError::from(Refusal::new(
-                RefusalKind::AlreadyExists,
-                reason::REQUEST_ID_REUSED,
-                what,
-            ))
-            .into());
-        }
-        record::response(&earlier.value).map(Some)
+        let same = |d: &rhumb_ledger::Decision| {
+            d.request_digest == written.digest && d.chain.as_ref().is_some_and(|c| c.id == place.chain)
+        };
+        let earlier = earlier.filter(|stored| same(&stored.value));
+        earlier.map(|stored| record::response(&stored.value)).transpose()
     }
 
     /// Scores the action, or says why it is not scored.
@@ -315,13 +310,14 @@ impl Decider {
         &self,
         place: &Place,
         request: &v1::ScoreRequest,
+        key: &str,
         caller: &Caller,
         draft: &mut Draft,
     ) -> Result<(), GatewayError> {
         let (live, tenant) = (&self.site.live, caller.tenant.as_str());
         let parameters = self.engine.chain_parameters();
         let chain = live.chain(parameters, tenant, &place.chain).await?;
-        self.place_in(&mut live::lock(&chain), place, request, &request.request_id, draft);
+        self.place_in(&mut live::lock(&chain), place, request, key, draft);
         live.weigh(tenant, &place.chain, &chain);
         Ok(())
     }
@@ -351,6 +347,7 @@ impl Decider {
     pub(crate) async fn record(
         &self,
         request: &v1::ScoreRequest,
+        written: &Written,
         caller: &Caller,
         place: Option<&Place>,
         draft: &mut Draft,
@@ -363,6 +360,7 @@ impl Decider {
         let (agent, delegator) = names.unwrap_or_default();
         let asked = Asked {
             request,
+            written,
             tenant: caller.tenant.as_str(),
             caller: caller.name(),
             agent,

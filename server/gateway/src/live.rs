@@ -13,6 +13,7 @@ use rhumb_ledger::{Ledger, LedgerError};
 use sha2::{Digest as _, Sha256};
 
 use crate::errors::GatewayError;
+use crate::record;
 
 /// Decisions that a chain is made from again; those beyond are left out.
 const REPLAYED: usize = 4096;
@@ -103,7 +104,8 @@ fn replayed(
 ) -> Result<ChainTracker, LedgerError> {
     let mut tracker = ChainTracker::default();
     for stored in ledger.chain(Some(tenant), chain, REPLAYED)? {
-        if let Some(hop) = hop(&stored.value) {
+        let key = record::key(&stored.value.request_id, &stored.value.request_digest);
+        if let Some(hop) = hop(&stored.value, &key) {
             let state = tracker.insert(parameters, hop);
             tracker.told(&state, stored.value.verdict);
         }
@@ -112,11 +114,11 @@ fn replayed(
 }
 
 /// A recorded decision as a hop of its chain.
-pub fn hop(decision: &Decision) -> Option<ChainHop<'_>> {
+fn hop<'a>(decision: &'a Decision, key: &'a str) -> Option<ChainHop<'a>> {
     let place = decision.chain.as_ref()?;
     Some(ChainHop {
         hop: place.hop,
-        request_id: &decision.request_id,
+        request_id: key,
         agent: &place.agent,
         delegator: &place.delegator,
         enforcement_point: &decision.enforcement_point,

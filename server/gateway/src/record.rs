@@ -15,11 +15,44 @@ use crate::errors::GatewayError;
 /// Fields of the evidence that hold words of users.
 const QUOTING: [&str; 4] = ["values", "unmatchedWords", "findings", "weakestSegment"];
 
+/// A request, without its token, as it is recorded.
+#[derive(Debug)]
+pub struct Written {
+    json: Value,
+    /// `sha256:` and the digest of its canonical form.
+    pub digest: String,
+}
+
+impl Written {
+    /// Writes a request.
+    ///
+    /// # Errors
+    /// If a message cannot be written as JSON, which has no known cause.
+    pub fn of(request: &v1::ScoreRequest) -> Result<Self, GatewayError> {
+        let json = serde_json::to_value(request).map_err(GatewayError::broken)?;
+        let digest = value_digest(&json);
+        Ok(Self { json, digest })
+    }
+
+    /// What tells requests of a chain apart: an id may be used again for another action, as JSON-RPC clients do that
+    /// count from 1 in every session. Empty for a request without an id.
+    pub fn key(&self, request_id: &str) -> String {
+        key(request_id, &self.digest)
+    }
+}
+
+/// See [`Written::key`].
+pub fn key(request_id: &str, digest: &str) -> String {
+    if request_id.is_empty() { String::new() } else { format!("{request_id} {digest}") }
+}
+
 /// Who asked, as far as the record is concerned.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// The request, without its token.
     pub request: &'a v1::ScoreRequest,
+    /// The same as JSON.
+    pub written: &'a Written,
     /// On whose account.
     pub tenant: &'a str,
     /// The authenticated caller; empty where callers are not.
@@ -37,7 +70,7 @@ pub struct Asked<'a> {
 /// # Errors
 /// If a message cannot be written as JSON, which has no known cause.
 pub fn decision(asked: Asked<'_>, response: &v1::ScoreResponse) -> Result<Decision, GatewayError> {
-    let request = serde_json::to_value(asked.request).map_err(GatewayError::broken)?;
+    let request = &asked.written.json;
     let mut answer = serde_json::to_value(response).map_err(GatewayError::broken)?;
     let quoted = take_words(&mut answer);
     let action = asked.request.action.clone().unwrap_or_default();
@@ -50,8 +83,8 @@ pub fn decision(asked: Asked<'_>, response: &v1::ScoreResponse) -> Result<Decisi
         tenant: asked.tenant.to_owned(),
         caller: asked.caller.to_owned(),
         enforcement_point: asked.request.enforcement_point.clone(),
-        request_digest: value_digest(&request),
-        action_digest: action_digest(&request),
+        request_digest: asked.written.digest.clone(),
+        action_digest: action_digest(request),
         intent: intent.filter(|i| !i.intent_id.is_empty()).map(reference),
         provenance: response.provenance().as_str_name().to_owned(),
         principal: intent.map(|i| i.principal.as_str()).or(given).unwrap_or_default().to_owned(),

@@ -66,6 +66,9 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     decider.send_replace(Some(Decider::new(started.engine.clone(), Arc::clone(&site))));
     report(&health, true).await;
     tracing::info!(listen = %config.server.listen, "serving");
+    if config.ledger.is_none() {
+        tracing::info!("no [ledger]: nothing is recorded, and intents are forgotten when the server ends");
+    }
     let mut ledger = site.ledger.health();
     tokio::select! {
         () = &mut stop => {}
@@ -104,9 +107,6 @@ fn open_site(config: &Config) -> Result<Site, LedgerError> {
     let chains = config.chains.cache_mb;
     let intents = config.intents.clone();
     let Some(ledger) = &config.ledger else {
-        tracing::info!(
-            "no [ledger]: decisions are not recorded, and intents are forgotten when the server ends"
-        );
         return Site::in_memory(intents, chains);
     };
     let folder = config.keys_folder().unwrap_or_else(|| ledger.path.join("keys"));
