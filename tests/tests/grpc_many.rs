@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rhumb_proto::v1::{
-    Action, Hop, HopScore, ScoreBatchRequest, ScoreChainRequest, ScoreRequest, ScoreResponse, Status, Verdict,
+    Action, Binding, Hop, HopScore, ScoreBatchRequest, ScoreChainRequest, ScoreRequest, ScoreResponse,
+    Status, Verdict,
 };
 use rhumb_tests::samples::{aligned, drifted, fresh, message};
 use rhumb_tests::score::lines;
@@ -114,6 +115,27 @@ fn hop(agent: &str, request: &serde_json::Value) -> Hop {
 fn chain(hops: Vec<Hop>) -> ScoreChainRequest {
     let intent = message(&aligned("")).intent;
     ScoreChainRequest { chain_id: "chain".into(), intent, hops, ..ScoreChainRequest::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_nobody_knows_cost_their_request_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("{PATIENT}[ledger]\npath = {:?}\n", folder.path());
+    let server = Server::start(&config).await;
+    let mut client = server.client().await;
+    let mut effect = message(&aligned("effect"));
+    effect.action.as_mut().unwrap().effect = 99;
+    let single = client.score(effect.clone()).await.unwrap_err();
+    let violation = single.get_details_bad_request().unwrap().field_violations.remove(0);
+    assert_eq!((single.code(), violation.field.as_str()), (Code::InvalidArgument, "action.effect"));
+    let key = |kind| Binding { kind, value: "x".into() };
+    let kind = ScoreRequest { bindings: vec![key(99)], ..message(&aligned("kind")) };
+    let many = ScoreRequest { bindings: vec![key(1); 65], ..message(&aligned("many")) };
+    let requests = vec![effect, kind, many, message(&aligned("good"))];
+    let answers = client.score_batch(ScoreBatchRequest { requests }).await.unwrap().into_inner().responses;
+    let statuses: Vec<Status> = answers.iter().map(|answer| answer.status()).collect();
+    assert_eq!(statuses, [Status::Unparsable, Status::Unparsable, Status::Unparsable, Status::Scored]);
+    assert!(answers.iter().all(|answer| !answer.decision_id.is_empty()), "all of them are recorded");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -147,6 +147,54 @@ async fn a_revoked_intent_is_refused_also_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_earlier_answer_does_not_outlive_what_it_rested_on() {
+    let site = Site::open("").await;
+    let registered = site.register(BILL).await;
+    let position = v1::ChainPosition { chain_id: registered.chain_id.clone(), hop: 1, ..Default::default() };
+    let with = |token: &str| ScoreRequest {
+        chain: Some(position.clone()),
+        ..with_intent(Intent { token: token.into(), ..Intent::default() })
+    };
+    let first = site.score(with(&registered.token)).await;
+    assert_eq!(first.provenance(), Provenance::Signed);
+    assert_eq!(site.score(with(&registered.token)).await, first, "a retry");
+    let without = site.score(with("")).await;
+    assert_eq!(without.provenance(), Provenance::Unverified, "the chain's name alone proves nothing");
+    assert_eq!(site.score(with("a.b.c")).await.reason_code, "intent_malformed");
+    let revoke = RevokeIntentRequest { intent_id: registered.intent_id, reason: "lost laptop".into() };
+    site.server.intents().await.revoke_intent(revoke).await.unwrap();
+    let after = site.score(with(&registered.token)).await;
+    assert_eq!(refused(&after), ("intent_revoked", Status::NoAnchor, Verdict::Deny, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_acts_is_what_the_token_says() {
+    let site = Site::open("").await;
+    let registered = site.register(BILL).await;
+    let issue =
+        v1::IssueTokenRequest { token: registered.token, actor: "worker".into(), ..Default::default() };
+    let token = site.server.intents().await.issue_token(issue).await.unwrap().into_inner().token;
+    let position = v1::ChainPosition { agent: "somebody else".into(), ..Default::default() };
+    let intent = Intent { token, ..Intent::default() };
+    site.score(ScoreRequest { chain: Some(position), ..with_intent(intent) }).await;
+    let asked = v1::TraceChainRequest { chain_id: registered.chain_id.clone() };
+    let trace = site.server.ledger().await.trace_chain(asked).await.unwrap().into_inner();
+    assert_eq!(trace.intent.unwrap().intent_id, registered.intent_id);
+    assert_eq!(trace.intent_text, BILL);
+    let log = std::fs::read_to_string(site.folder.path().join("log").join("00000001.log")).unwrap();
+    assert!(log.contains("\"agent\":\"worker\""), "the signed name is recorded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_in_no_record() {
+    let site = Site::open("").await;
+    let token = site.register(BILL).await.token;
+    site.with_token(&token).await;
+    let log = std::fs::read_to_string(site.folder.path().join("log").join("00000001.log")).unwrap();
+    assert!(log.contains("electricity") && !log.contains(token.split('.').nth(2).unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_amended_intent_is_a_new_version_with_a_new_chain() {
     let mut site = Site::open("").await;
     let first = site.register(BILL).await;

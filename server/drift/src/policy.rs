@@ -37,6 +37,8 @@ pub enum Status {
     NoAnchor,
     /// The input could not be read.
     Unparsable,
+    /// A limit of the intent forbids it.
+    Limited,
 }
 
 /// Verdicts by effect and status. The threshold itself comes from the calibration.
@@ -128,6 +130,7 @@ impl Policy {
     pub fn decide(&self, status: Status, drift: Option<f64>, threshold: f64, effect: Effect) -> Decision {
         match (status, drift) {
             (Status::NoAnchor, _) => Decision { verdict: self.no_anchor, reason: "intent_missing" },
+            (Status::Limited, _) => Decision { verdict: Verdict::Deny, reason: "constraint" },
             (Status::Unparsable, _) | (_, None) => {
                 Decision { verdict: self.unparsable, reason: "action_unparsable" }
             }

@@ -7,6 +7,8 @@ use rhumb_proto::v1;
 
 use crate::caller::Caller;
 
+/// Keys of one request: each is looked up.
+const BINDINGS: usize = 64;
 /// Where the tokens of [`Caller::tokens`] stood.
 const PLACES: [TokenPlace; 2] = [TokenPlace::TxnToken, TokenPlace::RhumbIntent];
 
@@ -58,6 +60,10 @@ pub fn keys(bindings: &[v1::Binding]) -> Result<Vec<BindingKey>, InputError> {
         };
         Ok(BindingKey { kind, value: binding.value.clone() })
     };
+    if bindings.len() > BINDINGS {
+        let problem = format!("{} keys, at most {BINDINGS} are taken", bindings.len());
+        return Err(InputError::new("bindings", problem));
+    }
     bindings.iter().enumerate().map(kind).collect()
 }
 

@@ -91,6 +91,9 @@ impl Callers {
     pub fn new(config: &[CallerConfig]) -> Result<Self, String> {
         let mut callers = Self::default();
         for (i, caller) in config.iter().enumerate() {
+            if config.iter().take(i).any(|earlier| earlier.name == caller.name) {
+                return Err(format!("callers[{i}].name: is that of another caller too"));
+            }
             callers.add(caller).map_err(|e| format!("callers[{i}].{e}"))?;
         }
         Ok(callers)
@@ -231,6 +234,10 @@ mod tests {
         assert!(error.starts_with("callers[1].token_sha256"), "{error}");
         let short = CallerConfig { token_sha256: Some("ab".into()), ..caller(&[]) };
         assert!(Callers::new(&[short]).unwrap_err().contains("64 hexadecimal digits"));
-        assert!(Callers::new(&[caller(&[]), caller(&[])]).unwrap_err().contains("another caller"));
+        let renamed = CallerConfig { name: "other".into(), ..caller(&[]) };
+        assert!(
+            Callers::new(&[caller(&[]), renamed]).unwrap_err().contains("token_sha256: is that of another")
+        );
+        assert!(Callers::new(&[caller(&[]), caller(&[])]).unwrap_err().contains("name: is that of another"));
     }
 }

@@ -5,7 +5,7 @@
 
 use futures::stream::{self, StreamExt as _};
 use rhumb_drift::{ChainTracker, InputError};
-use rhumb_engine::{Call, EngineError};
+use rhumb_engine::{Call, EngineError, ScoreInput};
 use rhumb_ledger::intent::carriers::{Anchor, NoAnchor};
 use rhumb_proto::v1::{self, Hop, HopScore, ScoreChainRequest, ScoreChainResponse, ScoreRequest};
 
@@ -21,6 +21,7 @@ const CONCURRENCY: usize = 64;
 struct Asked {
     place: Place,
     request: ScoreRequest,
+    input: ScoreInput,
 }
 
 /// Scores every hop against the origin and says where drift began.
@@ -36,9 +37,13 @@ pub async fn score_chain(
     at_most("chainId", &request.chain_id)?;
     decider.check_intent(request.intent.as_ref())?;
     let anchor = decider.anchor(&mut request.intent, &request.bindings, &request.chain_id, caller)?;
+    // A token names the chain.
+    if let Ok(Some(chain)) = anchor.as_ref().map(|anchor| anchor.chain.clone()) {
+        request.chain_id = chain;
+    }
     let hops = std::mem::take(&mut request.hops).into_iter().zip(1..);
-    let hops: Vec<Asked> =
-        hops.map(|(hop, number)| asked(number, hop, &request)).collect::<Result<_, _>>()?;
+    let hops = hops.map(|(hop, number)| asked(decider, number, hop, &request));
+    let hops: Vec<Asked> = hops.collect::<Result<_, _>>()?;
     let drafts = stream::iter(hops.into_iter().map(|hop| draft(decider, hop, anchor.clone(), call)));
     let drafts: Vec<_> = drafts.buffered(CONCURRENCY).collect().await;
     let mut drafts: Vec<(Asked, Draft)> = drafts.into_iter().collect::<Result<_, _>>()?;
@@ -51,24 +56,27 @@ pub async fn score_chain(
     Ok(response(decider, &request, principal(&anchor, &request), &tracker, told))
 }
 
-/// Records all hops at once; the ledger brings them to the disk together.
+/// Records all hops, or none.
 async fn record(
     decider: &Decider,
     drafts: Vec<(Asked, Draft)>,
     caller: &Caller,
 ) -> Result<Vec<(Place, v1::ScoreResponse)>, GatewayError> {
     let chain = drafts.first().map(|(hop, _)| hop.place.chain.clone());
-    let recorded = drafts.into_iter().map(|(hop, mut draft)| async move {
-        let written = Written::of(&hop.request)?;
-        decider.record(&hop.request, &written, caller, Some(&hop.place), &mut draft).await?;
-        Ok((hop.place, draft.response))
-    });
-    let recorded = futures::future::join_all(recorded).await;
+    let (mut decisions, mut told) = (Vec::new(), Vec::with_capacity(drafts.len()));
+    for (hop, mut draft) in drafts {
+        let written = Written::of(&hop.request);
+        decisions.extend(decider.decision(&hop.request, &written, caller, Some(&hop.place), &mut draft)?);
+        told.push((hop.place, draft.response));
+    }
+    if !decisions.is_empty() {
+        decider.site().ledger.record_all(decisions).await?;
+    }
     if let Some(chain) = chain {
         // The next hop that comes by itself finds them in the ledger.
         decider.site().live.forget(caller.tenant.as_str(), &chain);
     }
-    recorded.into_iter().collect()
+    Ok(told)
 }
 
 fn principal(anchor: &Result<Anchor, NoAnchor>, request: &ScoreChainRequest) -> String {
@@ -84,7 +92,7 @@ fn of_hop(hop: u32, e: InputError) -> InputError {
     InputError::new(format!("hops[{}].{}", hop.saturating_sub(1), e.field), e.problem)
 }
 
-fn asked(number: u32, hop: Hop, chain: &ScoreChainRequest) -> Result<Asked, InputError> {
+fn asked(decider: &Decider, number: u32, hop: Hop, chain: &ScoreChainRequest) -> Result<Asked, InputError> {
     let position = v1::ChainPosition {
         chain_id: chain.chain_id.clone(),
         hop: number,
@@ -102,16 +110,18 @@ fn asked(number: u32, hop: Hop, chain: &ScoreChainRequest) -> Result<Asked, Inpu
         ..ScoreRequest::default()
     };
     Decider::check_names(&request).map_err(|e| of_hop(number, e))?;
-    Ok(Asked { place: Place::from(position), request })
+    let input = decider.input(&request).map_err(|e| of_hop(number, e))?;
+    Ok(Asked { place: Place::from(position), request, input })
 }
 
 async fn draft(
     decider: &Decider,
-    hop: Asked,
+    mut hop: Asked,
     anchor: Result<Anchor, NoAnchor>,
     call: &Call,
 ) -> Result<(Asked, Draft), GatewayError> {
-    let draft = decider.draft(&hop.request, anchor, &hop.place.instruction, call).await;
+    let input = std::mem::take(&mut hop.input);
+    let draft = decider.draft(&hop.request, input, anchor, &hop.place.instruction, call).await;
     let draft = draft.map_err(|e| match e {
         GatewayError::Engine(EngineError::Input(e)) => of_hop(hop.place.hop, e).into(),
         other => other,

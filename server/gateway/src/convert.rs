@@ -264,6 +264,7 @@ pub fn known_status(status: v1::Status) -> Option<Status> {
         v1::Status::Delegated => Some(Status::Delegated),
         v1::Status::NoAnchor => Some(Status::NoAnchor),
         v1::Status::Unparsable => Some(Status::Unparsable),
+        v1::Status::Limited => Some(Status::Limited),
         _ => None,
     }
 }
@@ -286,6 +287,7 @@ fn status(status: Status) -> v1::Status {
         Status::Delegated => v1::Status::Delegated,
         Status::NoAnchor => v1::Status::NoAnchor,
         Status::Unparsable => v1::Status::Unparsable,
+        Status::Limited => v1::Status::Limited,
     }
 }
 

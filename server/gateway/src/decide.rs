@@ -12,7 +12,7 @@ use rhumb_ledger::intent::carriers::{Anchor, NoAnchor};
 use rhumb_ledger::intent::config::{IntentConfig, Provenance};
 use rhumb_ledger::intent::reason;
 use rhumb_ledger::intent::registry::Registry;
-use rhumb_ledger::{Keys, Ledger, LedgerError};
+use rhumb_ledger::{Decision, Keys, Ledger, LedgerError, Stored};
 use rhumb_proto::v1;
 use ulid::Ulid;
 
@@ -24,6 +24,8 @@ use crate::handed::{HandedDown, chain_state, handed_down};
 use crate::live::{self, Live};
 use crate::record::{self, Asked, Written};
 
+/// A request of a chain that comes again within this time gets the recorded answer.
+const RETRY_MS: u64 = 10 * 60 * 1000;
 /// Bytes of an agent's, a chain's or an enforcement point's name.
 const NAME_BYTES: usize = 256;
 
@@ -128,29 +130,29 @@ impl Decider {
     ) -> Result<v1::ScoreResponse, GatewayError> {
         Self::check_names(&request)?;
         self.check_intent(request.intent.as_ref())?;
+        let input = self.input(&request)?;
         let chain_id = request.chain.as_ref().map(|chain| chain.chain_id.clone()).unwrap_or_default();
         let anchor = self.anchor(&mut request.intent, &request.bindings, &chain_id, caller)?;
         let place = place(&request, anchor.as_ref().ok());
         if place.is_none() && request.chain.is_some() {
             return Err(InputError::new("chain.chainId", "is missing, and no token names a chain").into());
         }
-        let written = Written::of(&request)?;
-        if let Some(place) = &place
-            && let Some(earlier) = self.answered(&request, &written, place, caller)?
+        let written = Written::of(&request);
+        if let (Some(place), Ok(anchor)) = (&place, &anchor)
+            && anchor.constraints.check(&input.action, now_ms()).is_ok()
+            && let Some(earlier) = self.answered(&request, &written, place, anchor, caller)?
         {
             return Ok(earlier);
         }
         let instruction = place.as_ref().map(|place| place.instruction.as_str()).unwrap_or_default();
-        let mut draft = self.draft(&request, anchor, instruction, call).await?;
+        let mut draft = self.draft(&request, input, anchor, instruction, call).await?;
         if let Some(place) = &place {
             let key = written.key(&request.request_id);
             self.join(place, &request, &key, caller, &mut draft).await?;
         }
-        let recorded = self.record(&request, &written, caller, place.as_ref(), &mut draft).await;
-        if let (Err(_), Some(place)) = (&recorded, &place) {
-            self.site.live.forget(caller.tenant.as_str(), &place.chain);
-        }
-        recorded.map(|()| draft.response)
+        // Where this fails, the action stays in its chain: it was asked for, though nobody was told.
+        self.record(&request, &written, caller, place.as_ref(), &mut draft).await?;
+        Ok(draft.response)
     }
 
     /// Records the answer to a request that could not be read.
@@ -169,8 +171,15 @@ impl Decider {
         let response = convert::unparsable(request.request_id.clone(), detail, Some(&self.engine));
         let told = Told { verdict: Verdict::Abstain, reason: "action_unparsable" };
         let mut draft = Draft { response, effect: Effect::Unknown, told, handed: HandedDown::default() };
-        self.record(&request, &Written::of(&request)?, caller, None, &mut draft).await?;
+        self.record(&request, &Written::of(&request), caller, None, &mut draft).await?;
         Ok(draft.response)
+    }
+
+    /// The action and its context as checked types.
+    pub(crate) fn input(&self, request: &v1::ScoreRequest) -> Result<ScoreInput, InputError> {
+        let input = convert::input(request.clone())?;
+        input.action.check(self.engine.limits())?;
+        Ok(input)
     }
 
     /// Refuses an intent that is too long.
@@ -210,16 +219,27 @@ impl Decider {
         request: &v1::ScoreRequest,
         written: &Written,
         place: &Place,
+        anchor: &Anchor,
         caller: &Caller,
     ) -> Result<Option<v1::ScoreResponse>, GatewayError> {
         if request.request_id.is_empty() || !self.site.ledger.is_kept() {
             return Ok(None);
         }
         let earlier = self.site.ledger.by_request(Some(caller.tenant.as_str()), &request.request_id)?;
-        let same = |d: &rhumb_ledger::Decision| {
-            d.request_digest == written.digest && d.chain.as_ref().is_some_and(|c| c.id == place.chain)
+        let recent = |time_ms: u64| now_ms().saturating_sub(time_ms) <= RETRY_MS;
+        let same = |stored: &Stored<Decision>| {
+            let d = &stored.value;
+            recent(stored.time_ms)
+                && d.request_digest == written.digest
+                && d.chain.as_ref().is_some_and(|c| c.id == place.chain)
+                // What it was decided on is still so, and the same caller asks: a reference that was ended, or that
+                // is not given this time, has no part in an earlier answer.
+                && d.intent == anchor.intent
+                && d.provenance == anchor.provenance.name()
+                && d.caller == caller.name()
+                && d.response.get("calibrationId").and_then(|id| id.as_str()) == Some(self.engine.calibration_id())
         };
-        let earlier = earlier.filter(|stored| same(&stored.value));
+        let earlier = earlier.filter(same);
         earlier.map(|stored| record::response(&stored.value)).transpose()
     }
 
@@ -227,12 +247,11 @@ impl Decider {
     pub(crate) async fn draft(
         &self,
         request: &v1::ScoreRequest,
+        mut input: ScoreInput,
         anchor: Result<Anchor, NoAnchor>,
         instruction: &str,
         call: &Call,
     ) -> Result<Draft, GatewayError> {
-        let mut input = convert::input(request.clone())?;
-        input.action.check(self.engine.limits())?;
         let anchor = match anchor {
             Ok(anchor) => anchor,
             Err(why) => return Ok(self.without_anchor(request, &input, &why)),
@@ -352,8 +371,23 @@ impl Decider {
         place: Option<&Place>,
         draft: &mut Draft,
     ) -> Result<(), GatewayError> {
+        if let Some(decision) = self.decision(request, written, caller, place, draft)? {
+            self.site.ledger.record(decision).await?;
+        }
+        Ok(())
+    }
+
+    /// The answer as it is to be recorded, if there is a ledger.
+    pub(crate) fn decision(
+        &self,
+        request: &v1::ScoreRequest,
+        written: &Written,
+        caller: &Caller,
+        place: Option<&Place>,
+        draft: &mut Draft,
+    ) -> Result<Option<Decision>, GatewayError> {
         if !self.site.ledger.is_kept() {
-            return Ok(());
+            return Ok(None);
         }
         draft.response.decision_id = Ulid::generate().to_string();
         let names = place.map(|place| (place.agent.as_str(), place.delegator.as_str()));
@@ -367,9 +401,7 @@ impl Decider {
             delegator,
             instruction_threshold: draft.handed.instruction_drift.map(|(_, threshold)| threshold),
         };
-        let decision = record::decision(asked, &draft.response)?;
-        self.site.ledger.record(decision).await?;
-        Ok(())
+        record::decision(asked, &draft.response).map(Some)
     }
 }
 
@@ -395,9 +427,9 @@ fn place(request: &v1::ScoreRequest, anchor: Option<&Anchor>) -> Option<Place> {
         return None;
     }
     let Place { chain, hop, agent, delegator, instruction } = said.unwrap_or_default().into();
-    // Who acts is what the token says, where the request does not.
+    // Who acts is what the signed token says, where it does.
     let actor = |n: usize| anchor.and_then(|anchor| anchor.actors.get(n).cloned());
-    let or = |name: String, n| if name.is_empty() { actor(n).unwrap_or_default() } else { name };
+    let or = |name: String, n| actor(n).unwrap_or(name);
     let chain = own.unwrap_or(chain);
     (!chain.is_empty()).then(|| Place {
         chain,

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::errors::GatewayError;
 use crate::record;
 
-/// Decisions that a chain is made from again; those beyond are left out.
+/// Decisions that a chain is made from again, the last ones.
 const REPLAYED: usize = 4096;
 /// What the cache spends on a chain, besides the chain.
 const ENTRY: usize = 192;
@@ -82,7 +82,11 @@ impl Live {
 
     /// Weighs a chain again after it has grown.
     pub fn weigh(&self, tenant: &str, id: &str, chain: &Shared) {
-        self.chains.insert(ChainKey::new(tenant, id), Arc::clone(chain));
+        let key = ChainKey::new(tenant, id);
+        // A chain that was made again meanwhile knows more.
+        if self.chains.get(&key).is_none_or(|held| Arc::ptr_eq(&held, chain)) {
+            self.chains.insert(key, Arc::clone(chain));
+        }
     }
 
     /// Lets a chain go, because what it holds is not what was recorded.
@@ -103,13 +107,14 @@ fn replayed(
     chain: &str,
 ) -> Result<ChainTracker, LedgerError> {
     let mut tracker = ChainTracker::default();
-    for stored in ledger.chain(Some(tenant), chain, REPLAYED)? {
+    ledger.chain(Some(tenant), chain, REPLAYED, false, |stored| {
         let key = record::key(&stored.value.request_id, &stored.value.request_digest);
         if let Some(hop) = hop(&stored.value, &key) {
             let state = tracker.insert(parameters, hop);
             tracker.told(&state, stored.value.verdict);
         }
-    }
+        Ok::<_, LedgerError>(())
+    })?;
     Ok(tracker)
 }
 

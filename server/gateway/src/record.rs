@@ -3,7 +3,9 @@
 //! Words of users stand apart from the rest (`content`), so that they can be encrypted, erased or left out while the
 //! decision stays whole: the request itself, and what evidence quotes of it.
 
-use rhumb_ledger::intent::action::value_digest;
+use rhumb_drift::render::floor_boundary;
+use rhumb_ledger::intent::action::{action_digest, value_digest};
+use rhumb_ledger::intent::canon;
 use rhumb_ledger::record::{IntentRef, Position};
 use rhumb_ledger::{Content, Decision};
 use rhumb_proto::v1;
@@ -12,6 +14,8 @@ use serde_json::{Map, Value, json};
 use crate::convert;
 use crate::errors::GatewayError;
 
+/// Bytes of a name in a record.
+const NAME_BYTES: usize = 1024;
 /// Fields of the evidence that hold words of users.
 const QUOTING: [&str; 4] = ["values", "unmatchedWords", "findings", "weakestSegment"];
 
@@ -24,14 +28,14 @@ pub struct Written {
 }
 
 impl Written {
-    /// Writes a request.
-    ///
-    /// # Errors
-    /// If a message cannot be written as JSON, which has no known cause.
-    pub fn of(request: &v1::ScoreRequest) -> Result<Self, GatewayError> {
-        let json = serde_json::to_value(request).map_err(GatewayError::broken)?;
+    /// Writes a request. One with enum values that nobody knows has no JSON; its bytes stand for it then.
+    pub fn of(request: &v1::ScoreRequest) -> Self {
+        let json = serde_json::to_value(request).unwrap_or_else(|_| {
+            let bytes = canon::digest(prost::Message::encode_to_vec(request));
+            json!({"requestId": cut(&request.request_id), "unreadable": bytes})
+        });
         let digest = value_digest(&json);
-        Ok(Self { json, digest })
+        Self { json, digest }
     }
 
     /// What tells requests of a chain apart: an id may be used again for another action, as JSON-RPC clients do that
@@ -74,24 +78,25 @@ pub fn decision(asked: Asked<'_>, response: &v1::ScoreResponse) -> Result<Decisi
     let mut answer = serde_json::to_value(response).map_err(GatewayError::broken)?;
     let quoted = take_words(&mut answer);
     let action = asked.request.action.clone().unwrap_or_default();
+    let digest = convert::action(action.clone()).map(|action| action_digest(&action)).unwrap_or_default();
     let intent = response.intent.as_ref();
     let given = asked.request.intent.as_ref().map(|i| i.principal.as_str());
     let effect = convert::effect(action.effect).unwrap_or_default();
     Ok(Decision {
         id: response.decision_id.clone(),
-        request_id: asked.request.request_id.clone(),
+        request_id: cut(&asked.request.request_id),
         tenant: asked.tenant.to_owned(),
         caller: asked.caller.to_owned(),
-        enforcement_point: asked.request.enforcement_point.clone(),
+        enforcement_point: cut(&asked.request.enforcement_point),
         request_digest: asked.written.digest.clone(),
-        action_digest: action_digest(request),
+        action_digest: digest,
         intent: intent.filter(|i| !i.intent_id.is_empty()).map(reference),
         provenance: response.provenance().as_str_name().to_owned(),
-        principal: intent.map(|i| i.principal.as_str()).or(given).unwrap_or_default().to_owned(),
+        principal: cut(intent.map(|i| i.principal.as_str()).or(given).unwrap_or_default()),
         chain: position(asked, response),
         effect,
-        tool: action.tool,
-        server: action.server,
+        tool: cut(&action.tool),
+        server: cut(&action.server),
         status: convert::known_status(response.status()),
         verdict: convert::known_verdict(response.verdict()),
         reason: response.reason_code.clone(),
@@ -121,6 +126,9 @@ pub fn response(decision: &Decision) -> Result<v1::ScoreResponse, GatewayError> 
 pub fn request(decision: &Decision) -> Result<Option<v1::ScoreRequest>, GatewayError> {
     let Content::Plain(content) = &decision.content else { return Ok(None) };
     let request = content.get("request").cloned().unwrap_or_default();
+    if request.get("unreadable").is_some() {
+        return Ok(None);
+    }
     serde_json::from_value(request).map(Some).map_err(GatewayError::broken)
 }
 
@@ -151,13 +159,10 @@ fn take_words(answer: &mut Value) -> Value {
     Value::Object(quoted)
 }
 
-fn action_digest(request: &Value) -> String {
-    let action = request.get("action");
-    let field = |name| action.and_then(|a| a.get(name)).cloned().unwrap_or_default();
-    value_digest(&json!({
-        "server": field("server"), "tool": field("tool"), "text": field("text"),
-        "arguments": action.and_then(|a| a.get("arguments").or(a.get("argumentsJson"))),
-    }))
+/// Names of a request that was refused for their length are not recorded whole: they are in no content that can be
+/// encrypted or left out.
+fn cut(name: &str) -> String {
+    name.get(..floor_boundary(name, NAME_BYTES)).unwrap_or_default().to_owned()
 }
 
 fn reference(intent: &v1::IntentReference) -> IntentRef {
@@ -165,7 +170,7 @@ fn reference(intent: &v1::IntentReference) -> IntentRef {
 }
 
 fn position(asked: Asked<'_>, response: &v1::ScoreResponse) -> Option<Position> {
-    let state = response.chain.as_ref()?;
+    let state = response.chain.as_ref().filter(|state| !state.chain_id.is_empty())?;
     Some(Position {
         id: state.chain_id.clone(),
         hop: state.hop,

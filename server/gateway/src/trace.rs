@@ -1,9 +1,10 @@
 //! Recorded decisions as messages, and chains put together from them.
 
+use rhumb_drift::Verdict;
 use rhumb_ledger::Stored;
 use rhumb_ledger::log::hex;
-use rhumb_ledger::record::{Decision, Position};
-use rhumb_proto::v1::{self, ChainTrace, Verdict};
+use rhumb_ledger::record::Decision;
+use rhumb_proto::v1::{self, ChainTrace};
 
 use crate::errors::GatewayError;
 use crate::intents::timestamp;
@@ -32,6 +33,7 @@ pub fn decision(stored: &Stored<Decision>) -> Result<v1::Decision, GatewayError>
 }
 
 /// A chain from its decisions, in any order, as they were told: where drift began is what was known after the last of them.
+/// Chains of one name belong to several tenants; this is the one of the last decision.
 ///
 /// # Errors
 /// If what was recorded is no decision of ours.
@@ -41,13 +43,16 @@ pub fn trace(
     intent: Option<v1::RegisteredIntent>,
 ) -> Result<ChainTrace, GatewayError> {
     let last = decisions.iter().max_by_key(|stored| stored.seq);
-    let mut stored: Vec<&Stored<Decision>> = decisions.iter().collect();
+    let tenant = last.map(|stored| stored.value.tenant.as_str());
+    let own = |stored: &&Stored<Decision>| Some(stored.value.tenant.as_str()) == tenant;
+    let mut stored: Vec<&Stored<Decision>> = decisions.iter().filter(own).collect();
     stored.sort_by_key(|stored| (hop(stored), stored.seq));
     let known = last.map(decision).transpose()?.and_then(|d| d.response).and_then(|r| r.chain);
     let first = known.as_ref().and_then(|state| state.first_drifted_hop);
     let messages: Vec<v1::Decision> = stored.iter().map(|s| decision(s)).collect::<Result<_, _>>()?;
-    let named = first.and_then(|hop| at(&stored, hop));
-    let passed = first.and_then(|hop| passed(&stored, &messages, hop));
+    let place = first.and_then(|hop| drifted(&stored, hop));
+    let named = place.and_then(|place| stored.get(place)?.value.chain.as_ref());
+    let passed = place.and_then(|place| passed(&stored, place));
     let drifts = messages.iter().filter_map(|d| d.response.as_ref()?.drift);
     let (text, previous, next) = version(intent.as_ref(), chain_id);
     let given = || messages.iter().find_map(|d| Some(d.request.as_ref()?.intent.as_ref()?.text.clone()));
@@ -74,17 +79,22 @@ fn hop(stored: &Stored<Decision>) -> u32 {
     stored.value.chain.as_ref().map_or(0, |position| position.hop)
 }
 
-fn at<'a>(stored: &[&'a Stored<Decision>], number: u32) -> Option<&'a Position> {
-    stored.iter().find(|s| hop(s) == number)?.value.chain.as_ref()
+/// Where the first drifted action stands. Of several of one hop it is the first at its threshold, else the farthest off.
+fn drifted(stored: &[&Stored<Decision>], first: u32) -> Option<usize> {
+    let drift = |d: &Decision| d.drift.unwrap_or(-1.0);
+    let alarm = |d: &Decision| d.threshold.is_some_and(|threshold| drift(d) >= threshold);
+    let of_hop = || stored.iter().enumerate().filter(|(_, s)| hop(s) == first);
+    let farthest = || of_hop().max_by(|(_, a), (_, b)| drift(&a.value).total_cmp(&drift(&b.value)));
+    of_hop().find(|(_, s)| alarm(&s.value)).or_else(farthest).map(|(place, _)| place)
 }
 
-/// The first enforcement point from `first` on that was told to let the action pass.
-fn passed(stored: &[&Stored<Decision>], messages: &[v1::Decision], first: u32) -> Option<(String, u32)> {
-    let lets_pass = |d: &v1::Decision| {
-        d.response.as_ref().is_some_and(|r| matches!(r.verdict(), Verdict::Allow | Verdict::Warn))
-    };
-    let from = stored.iter().zip(messages).filter(|(s, _)| hop(s) >= first);
-    from.into_iter().find(|(_, d)| lets_pass(d)).map(|(s, d)| (d.enforcement_point.clone(), hop(s)))
+/// The first enforcement point from there on that was told to let the action pass; the caller where it has no name.
+fn passed(stored: &[&Stored<Decision>], place: usize) -> Option<(String, u32)> {
+    let lets_pass = |s: &&&Stored<Decision>| matches!(s.value.verdict, Verdict::Allow | Verdict::Warn);
+    let passed = stored.get(place..)?.iter().find(lets_pass)?;
+    let names = [&passed.value.enforcement_point, &passed.value.caller];
+    let name = names.into_iter().find(|name| !name.is_empty()).cloned().unwrap_or_default();
+    Some((name, hop(passed)))
 }
 
 /// Text of the version whose chain this is, and the chains before and after.

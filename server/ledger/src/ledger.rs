@@ -145,6 +145,15 @@ impl Ledger {
         receipts.first().copied().ok_or_else(|| LedgerError::store("a decision was not recorded"))
     }
 
+    /// Records decisions together: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    pub async fn record_all(&self, decisions: Vec<Decision>) -> Result<(), LedgerError> {
+        let events = decisions.into_iter().map(|decision| Event::Decision(Box::new(decision))).collect();
+        self.submit(move |_, _| Outcome::done(events, ())).await.map(|_| ())
+    }
+
     /// Decides on the state as it is, the clock (ms since 1970) included, and records what comes of it. Nothing else
     /// is decided in between.
     ///
@@ -220,18 +229,26 @@ impl Ledger {
         place.map_or(Ok(None), |place| self.at(&place))
     }
 
-    /// The first `limit` decisions of a chain in order of arrival; of any tenant if none is named.
+    /// The last `limit` decisions of a chain in order of arrival, one at a time; of any tenant if none is named. Words of
+    /// users are opened where `words` asks for them.
     ///
     /// # Errors
-    /// If what is stored is damaged or cannot be read.
-    pub fn chain(
+    /// If what is stored is damaged or cannot be read, and what `take` says.
+    pub fn chain<E: From<LedgerError>>(
         &self,
         tenant: Option<&str>,
         chain: &str,
         limit: usize,
-    ) -> Result<Vec<Stored<Decision>>, LedgerError> {
-        let places = self.read(|tables| lookup::chain(tables, tenant, chain, limit))?;
-        places.iter().filter_map(|place| self.at(place).transpose()).collect()
+        words: bool,
+        mut take: impl FnMut(Stored<Decision>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let places = self.read(|tables| lookup::chain(tables, tenant, chain))?;
+        let Some(dir) = &self.shared.dir else { return Ok(()) };
+        for place in places.iter().skip(places.len().saturating_sub(limit)) {
+            let stored = if words { self.at(place)? } else { lookup::decision(dir, place)? };
+            stored.map_or(Ok(()), &mut take)?;
+        }
+        Ok(())
     }
 
     fn at(&self, place: &Place) -> Result<Option<Stored<Decision>>, LedgerError> {

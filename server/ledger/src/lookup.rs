@@ -11,6 +11,9 @@ use crate::log::{Digest, Place, lines};
 use crate::record::{Decision, Event, Record};
 use crate::tables::{Read, Table};
 
+/// Decisions of one chain that are looked at, some hundred bytes each.
+const LONGEST: usize = 1 << 17;
+
 /// Something recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored<T> {
@@ -46,13 +49,8 @@ pub fn by_request(
 }
 
 /// The places of a chain's decisions in order of arrival.
-pub fn chain(
-    tables: &dyn Read,
-    tenant: Option<&str>,
-    chain: &str,
-    limit: usize,
-) -> Result<Vec<Place>, LedgerError> {
-    let entries = tables.scan(Table::Chains, &apply::chain_key(chain, tenant), limit)?;
+pub fn chain(tables: &dyn Read, tenant: Option<&str>, chain: &str) -> Result<Vec<Place>, LedgerError> {
+    let entries = tables.scan(Table::Chains, &apply::chain_key(chain, tenant), LONGEST)?;
     let mut places = places(tables, values(entries))?;
     places.sort_by_key(|place| place.seq);
     Ok(places)

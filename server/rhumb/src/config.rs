@@ -160,6 +160,10 @@ impl Config {
         config.model.device.parse::<Device>().map_err(|e| format!("model.device: {e}"))?;
         config.model.precision.parse::<Precision>().map_err(|e| format!("model.precision: {e}"))?;
         Callers::new(&config.callers)?;
+        let by_certificate = config.callers.iter().any(|caller| caller.certificate_sha256.is_some());
+        if by_certificate && config.server.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none()) {
+            return Err("callers: certificate_sha256 needs server.tls.client_ca".to_owned());
+        }
         config.intents.check().map_err(|e| format!("intents.{e}"))?;
         config.ledger.as_ref().map_or(Ok(()), LedgerConfig::check).map_err(|e| e.to_string())?;
         if config.chains.cache_mb == 0 {

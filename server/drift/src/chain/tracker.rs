@@ -45,13 +45,17 @@ impl ChainTracker {
         let place = self.hops.partition_point(|h| (h.hop, h.arrival) < (kept.hop, kept.arrival));
         self.hops.insert(place, kept);
         self.actions = self.actions.saturating_add(1);
+        let before = self.now.statistic;
         if place + 1 == self.hops.len() {
             let before = self.hops.get(..place).unwrap_or_default();
             self.now.step(parameters, before, &kept);
         } else {
             self.now = self.upto(parameters, self.hops.len());
         }
-        self.state(parameters, place, false)
+        let state = self.state(parameters, place, false);
+        // A place is the caller's word: an action that is put before others is judged by what it does to them, too.
+        let whole = self.now.statistic >= parameters.threshold && self.now.statistic > before;
+        ChainState { raised: state.raised || (whole && !kept.flags.alarm), ..state }
     }
 
     /// What the enforcement point was told in the end, where the policy raised the verdict of the action alone. `state` is

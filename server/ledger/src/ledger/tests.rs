@@ -29,9 +29,13 @@ async fn a_decision_is_found_by_id_by_request_and_in_its_chain_also_after_a_new_
         for tenant in [None, Some("acme")] {
             let found = ledger.by_request(tenant, "request-4").unwrap().unwrap();
             assert_eq!(found.value, expected);
-            let hops: Vec<_> =
-                ledger.chain(tenant, "chain-1", 2).unwrap().into_iter().map(|s| s.value.id).collect();
-            assert_eq!(hops, [decision(1).id, decision(4).id]);
+            let mut hops = Vec::new();
+            let take = |stored: Stored<Decision>| {
+                hops.push(stored.value.id);
+                Ok::<_, LedgerError>(())
+            };
+            ledger.chain(tenant, "chain-1", 2, true, take).unwrap();
+            assert_eq!(hops, [decision(4).id, decision(7).id], "the last two, in order");
         }
         assert!(ledger.by_request(Some("other"), "request-4").unwrap().is_none());
         assert!(ledger.decision("none").unwrap().is_none());

@@ -69,11 +69,17 @@ async fn decide_one(
         Ok(response) => Ok(response),
         Err(GatewayError::Engine(EngineError::Input(e))) => {
             let recorded = decider.unparsable(request, e.to_string(), caller).await;
-            recorded.map_err(|e| errors::status(&e))
+            recorded.or_else(|e| failed(decider, request_id, &e))
         }
-        Err(e @ GatewayError::Engine(EngineError::Stopped)) => Err(errors::status(&e)),
-        // One that is late or lost costs itself alone.
-        Err(e) => Ok(convert::failed(request_id, errors::reason(&e), &decider.engine)),
+        Err(e) => failed(decider, request_id, &e),
+    }
+}
+
+/// One that is late or lost costs itself alone.
+fn failed(decider: &Decider, request_id: String, error: &GatewayError) -> Result<ScoreResponse, Status> {
+    match error {
+        GatewayError::Engine(EngineError::Stopped) => Err(errors::status(error)),
+        _ => Ok(convert::failed(request_id, errors::reason(error), &decider.engine)),
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use rhumb_engine::Lane;
 use rhumb_gateway::caller::Caller;
-use rhumb_gateway::{Site, intents};
+use rhumb_gateway::{GatewayError, Site, intents};
 use rhumb_ledger::LedgerError;
 use rhumb_ledger::intent::issue::TokenRequest;
+use rhumb_ledger::intent::reason;
 use rhumb_ledger::intent::registry::{Outcome, Registry};
 use rhumb_ledger::{Read, Refusal, RefusalKind};
 use rhumb_proto::v1::intent_service_server::IntentService;
@@ -70,11 +71,15 @@ impl IntentService for IntentApi {
     ) -> Result<Response<RegisteredIntent>, Status> {
         let caller = caller(&request)?;
         let (site, id) = (self.site()?, request.into_inner().intent_id);
-        let found = site.ledger.read(|tables| site.registry.get(tables, caller.tenant.as_str(), &id));
-        let found = found.map_err(|e| errors::ledger(&e))?;
-        let unknown = || Refusal::new(RefusalKind::NotFound, "intent_unknown", "no intent of this id");
-        let found = found.ok_or_else(|| errors::ledger(&unknown().into()))?;
-        Ok(Response::new(intents::registered(found, &site.ledger)))
+        // An intent that was amended often is long.
+        let read = move || {
+            let found = site.ledger.read(|tables| site.registry.get(tables, caller.tenant.as_str(), &id))?;
+            let unknown =
+                || Refusal::new(RefusalKind::NotFound, reason::INTENT_NOT_FOUND, "no intent of this id");
+            Ok(intents::registered(found.ok_or_else(unknown)?, &site.ledger))
+        };
+        let read = tokio::task::spawn_blocking(read).await.map_err(GatewayError::broken);
+        read.map_err(|e| errors::status(&e))?.map(Response::new).map_err(|e: LedgerError| errors::ledger(&e))
     }
 
     async fn bind_intent(

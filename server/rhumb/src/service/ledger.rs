@@ -1,5 +1,6 @@
 //! `LedgerService`: reads what was recorded.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,12 +9,13 @@ use rhumb_engine::Lane;
 use rhumb_gateway::caller::Caller;
 use rhumb_gateway::{GatewayError, Site, intents, trace};
 use rhumb_ledger::verify::{Options, verify};
-use rhumb_ledger::{Decision as Recorded, LedgerError, Stored};
+use rhumb_ledger::{Content, Decision as Recorded, LedgerError, Stored};
 use rhumb_proto::v1::ledger_service_server::LedgerService;
 use rhumb_proto::v1::{
     ChainTrace, Decision, GetDecisionRequest, RegisteredIntent, TraceChainRequest, VerifyLedgerRequest,
     VerifyLedgerResponse,
 };
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::drift::DeciderWatch;
@@ -21,6 +23,8 @@ use super::errors;
 
 /// Decisions of one trace at most.
 const TRACED: usize = 4096;
+/// Bytes of their requests and evidence.
+const TRACED_BYTES: usize = 64 << 20;
 
 /// The service.
 #[derive(Clone)]
@@ -29,6 +33,8 @@ pub struct LedgerApi {
     pub decider: DeciderWatch,
     /// The ledger's folder; `None` where none is kept.
     pub folder: Option<PathBuf>,
+    /// One verification at a time: it reads the whole ledger.
+    pub verifying: Arc<Semaphore>,
 }
 
 impl LedgerApi {
@@ -65,6 +71,30 @@ fn found(
     }
     let of_tenant = |d: &Stored<Recorded>| tenant.is_none_or(|tenant| d.value.tenant == tenant);
     Ok(site.ledger.decision(&request.decision_id)?.filter(of_tenant))
+}
+
+/// The last decisions of a chain, as many as a trace may hold, and whether there are more.
+fn recorded(
+    site: &Site,
+    tenant: Option<&str>,
+    chain: &str,
+) -> Result<(Vec<Stored<Recorded>>, bool), LedgerError> {
+    let (mut found, mut bytes) = (VecDeque::new(), 0);
+    let size = |d: &Stored<Recorded>| match &d.value.content {
+        Content::Plain(content) => content.to_string().len(),
+        _ => 0,
+    };
+    let mut cut = false;
+    site.ledger.chain(tenant, chain, TRACED + 1, true, |decision| {
+        bytes += size(&decision);
+        found.push_back(decision);
+        while found.len() > TRACED || bytes > TRACED_BYTES {
+            cut = true;
+            bytes -= found.pop_front().as_ref().map_or(bytes, size);
+        }
+        Ok::<_, LedgerError>(())
+    })?;
+    Ok((found.into(), cut))
 }
 
 /// The intent whose chain this is.
@@ -105,9 +135,7 @@ impl LedgerService for LedgerApi {
             return Err(errors::bad_request(&InputError::new("chainId", "is missing")));
         }
         let read = move |site: &Site| {
-            let mut decisions = site.ledger.chain(tenant.as_deref(), &chain, TRACED + 1)?;
-            let cut = decisions.len() > TRACED;
-            decisions.truncate(TRACED);
+            let (decisions, cut) = recorded(site, tenant.as_deref(), &chain)?;
             let intent = authorised_by(site, &decisions)?;
             let trace = trace::trace(&chain, &decisions, intent)?;
             Ok(Some(ChainTrace { cut, ..trace }).filter(|trace| !trace.decisions.is_empty()))
@@ -121,9 +149,15 @@ impl LedgerService for LedgerApi {
         _: Request<VerifyLedgerRequest>,
     ) -> Result<Response<VerifyLedgerResponse>, Status> {
         let folder = self.folder()?.clone();
+        let busy = |_| Status::resource_exhausted("a verification is running already");
+        let permit = Arc::clone(&self.verifying).try_acquire_owned().map_err(busy)?;
         // The tables are locked by this very server, which checks what it reads of them.
         let options = Options { log_only: true, ..Options::default() };
-        let checked = self.read(move |site| Ok(verify(&folder, site.registry.keys(), &options))).await?;
+        let check = move |site: &Site| {
+            let _running = permit;
+            Ok(verify(&folder, site.registry.keys(), &options))
+        };
+        let checked = self.read(check).await?;
         Ok(Response::new(match checked {
             Ok(good) => VerifyLedgerResponse {
                 intact: true,

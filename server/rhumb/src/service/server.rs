@@ -14,7 +14,7 @@ use rhumb_proto::v1::drift_service_server::DriftServiceServer;
 use rhumb_proto::v1::intent_service_server::IntentServiceServer;
 use rhumb_proto::v1::ledger_service_server::LedgerServiceServer;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::server::HealthReporter;
@@ -107,7 +107,13 @@ fn open_site(config: &Config) -> Result<Site, LedgerError> {
     let chains = config.chains.cache_mb;
     let intents = config.intents.clone();
     let Some(ledger) = &config.ledger else {
-        return Site::in_memory(intents, chains);
+        return match &intents.keys {
+            None => Site::in_memory(intents, chains),
+            Some(folder) => {
+                let keys = Arc::new(Keys::open(folder)?);
+                Site::new(Ledger::in_memory(Arc::clone(&keys))?, intents, keys, chains)
+            }
+        };
     };
     let folder = config.keys_folder().unwrap_or_else(|| ledger.path.join("keys"));
     let keys = Arc::new(Keys::open(&folder)?);
@@ -182,7 +188,8 @@ fn ledger_service(
     decider: DeciderWatch,
     folder: Option<PathBuf>,
 ) -> LedgerServiceServer<LedgerApi> {
-    LedgerServiceServer::new(LedgerApi { decider, folder })
+    let verifying = Arc::new(Semaphore::new(1));
+    LedgerServiceServer::new(LedgerApi { decider, folder, verifying })
         .max_decoding_message_size(config.max_message_bytes)
         .max_encoding_message_size(usize::MAX)
 }
