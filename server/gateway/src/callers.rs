@@ -229,7 +229,12 @@ mod tests {
 
     #[test]
     fn configuration_that_means_nothing_is_refused_by_its_place() {
-        let without = CallerConfig { token_sha256: None, certificate_sha256: None, ..caller(&[]) };
+        let without = CallerConfig {
+            name: "other".into(),
+            token_sha256: None,
+            certificate_sha256: None,
+            ..caller(&[])
+        };
         let error = Callers::new(&[caller(&[]), without]).unwrap_err();
         assert!(error.starts_with("callers[1].token_sha256"), "{error}");
         let short = CallerConfig { token_sha256: Some("ab".into()), ..caller(&[]) };

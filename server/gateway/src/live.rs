@@ -136,3 +136,60 @@ fn hop<'a>(decision: &'a Decision, key: &'a str) -> Option<ChainHop<'a>> {
         instruction_drift: place.instruction_drift.zip(place.instruction_threshold),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rhumb_drift::{Effect, Status, Verdict};
+    use rhumb_ledger::Keys;
+
+    use super::*;
+
+    fn hop_of(number: u32) -> ChainHop<'static> {
+        ChainHop {
+            hop: number,
+            request_id: "",
+            agent: "worker",
+            delegator: "supervisor",
+            enforcement_point: "edge",
+            effect: Effect::Write,
+            status: Status::Scored,
+            verdict: Verdict::Allow,
+            drift: Some(0.1),
+            threshold: 0.5,
+            step_drift: None,
+            instruction_drift: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hundred_thousand_chains_stay_within_their_budget() {
+        const MEGABYTES: u64 = 16;
+        let ledger = Ledger::in_memory(Arc::new(Keys::ephemeral().unwrap())).unwrap();
+        let live = Live::new(MEGABYTES, ledger);
+        let parameters = ChainParameters::default();
+        for round in 1..=3 {
+            for n in 0..100_000 {
+                let id = format!("chain-{n}");
+                let chain = live.chain(&parameters, "", &id).await.unwrap();
+                lock(&chain).insert(&parameters, hop_of(round));
+                live.weigh("", &id, &chain);
+            }
+        }
+        live.chains.run_pending_tasks();
+        assert!(live.chains.weighted_size() <= MEGABYTES << 20, "{}", live.chains.weighted_size());
+        assert!(live.chains.entry_count() > 5_000, "{}", live.chains.entry_count());
+    }
+
+    #[tokio::test]
+    async fn an_older_copy_does_not_take_the_place_of_a_newer_one() {
+        let live = Live::new(1, Ledger::in_memory(Arc::new(Keys::ephemeral().unwrap())).unwrap());
+        let parameters = ChainParameters::default();
+        let old = live.chain(&parameters, "", "c").await.unwrap();
+        live.forget("", "c");
+        let new = live.chain(&parameters, "", "c").await.unwrap();
+        live.weigh("", "c", &old);
+        assert!(Arc::ptr_eq(&live.chain(&parameters, "", "c").await.unwrap(), &new));
+    }
+}
