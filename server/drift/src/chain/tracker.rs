@@ -7,7 +7,7 @@ use super::parameters::ChainParameters;
 use super::running::Running;
 use crate::policy::Verdict;
 
-/// Hops that are kept; of a longer chain the earliest are let go, [`LET_GO`] at a time.
+/// Hops that are kept; of a longer chain the earliest are let go, some hundred at a time.
 pub const KEPT: usize = 1024;
 /// Hops that are let go at once.
 const LET_GO: usize = 256;
