@@ -66,7 +66,7 @@ async fn record(
     let (mut decisions, mut told) = (Vec::new(), Vec::with_capacity(drafts.len()));
     for (hop, mut draft) in drafts {
         let written = Written::of(&hop.request);
-        decisions.extend(decider.decision(&hop.request, &written, caller, Some(&hop.place), &mut draft)?);
+        decisions.extend(decider.decision(&written, caller, Some(&hop.place), &mut draft)?);
         told.push((hop.place, draft.response));
     }
     if !decisions.is_empty() {

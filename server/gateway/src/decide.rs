@@ -147,11 +147,10 @@ impl Decider {
         let instruction = place.as_ref().map(|place| place.instruction.as_str()).unwrap_or_default();
         let mut draft = self.draft(&request, input, anchor, instruction, call).await?;
         if let Some(place) = &place {
-            let key = written.key(&request.request_id);
-            self.join(place, &request, &key, caller, &mut draft).await?;
+            self.join(place, &request, &written.key(), caller, &mut draft).await?;
         }
         // Where this fails, the action stays in its chain: it was asked for, though nobody was told.
-        self.record(&request, &written, caller, place.as_ref(), &mut draft).await?;
+        self.record(&written, caller, place.as_ref(), &mut draft).await?;
         Ok(draft.response)
     }
 
@@ -171,7 +170,7 @@ impl Decider {
         let response = convert::unparsable(request.request_id.clone(), detail, Some(&self.engine));
         let told = Told { verdict: Verdict::Abstain, reason: "action_unparsable" };
         let mut draft = Draft { response, effect: Effect::Unknown, told, handed: HandedDown::default() };
-        self.record(&request, &Written::of(&request), caller, None, &mut draft).await?;
+        self.record(&Written::of(&request), caller, None, &mut draft).await?;
         Ok(draft.response)
     }
 
@@ -217,7 +216,7 @@ impl Decider {
     fn answered(
         &self,
         request: &v1::ScoreRequest,
-        written: &Written,
+        written: &Written<'_>,
         place: &Place,
         anchor: &Anchor,
         caller: &Caller,
@@ -230,7 +229,7 @@ impl Decider {
         let same = |stored: &Stored<Decision>| {
             let d = &stored.value;
             recent(stored.time_ms)
-                && d.request_digest == written.digest
+                && d.request_digest == written.digest()
                 && d.chain.as_ref().is_some_and(|c| c.id == place.chain)
                 // What it was decided on is still so, and the same caller asks: a reference that was ended, or that
                 // is not given this time, has no part in an earlier answer.
@@ -365,13 +364,12 @@ impl Decider {
     /// Records the answer, if there is a ledger; only then it may be told.
     pub(crate) async fn record(
         &self,
-        request: &v1::ScoreRequest,
-        written: &Written,
+        written: &Written<'_>,
         caller: &Caller,
         place: Option<&Place>,
         draft: &mut Draft,
     ) -> Result<(), GatewayError> {
-        if let Some(decision) = self.decision(request, written, caller, place, draft)? {
+        if let Some(decision) = self.decision(written, caller, place, draft)? {
             self.site.ledger.record(decision).await?;
         }
         Ok(())
@@ -380,8 +378,7 @@ impl Decider {
     /// The answer as it is to be recorded, if there is a ledger.
     pub(crate) fn decision(
         &self,
-        request: &v1::ScoreRequest,
-        written: &Written,
+        written: &Written<'_>,
         caller: &Caller,
         place: Option<&Place>,
         draft: &mut Draft,
@@ -393,7 +390,6 @@ impl Decider {
         let names = place.map(|place| (place.agent.as_str(), place.delegator.as_str()));
         let (agent, delegator) = names.unwrap_or_default();
         let asked = Asked {
-            request,
             written,
             tenant: caller.tenant.as_str(),
             caller: caller.name(),

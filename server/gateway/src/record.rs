@@ -3,6 +3,8 @@
 //! Words of users stand apart from the rest (`content`), so that they can be encrypted, erased or left out while the
 //! decision stays whole: the request itself, and what evidence quotes of it.
 
+use std::sync::OnceLock;
+
 use rhumb_drift::render::floor_boundary;
 use rhumb_ledger::intent::action::{action_digest, value_digest};
 use rhumb_ledger::intent::canon;
@@ -19,29 +21,41 @@ const NAME_BYTES: usize = 1024;
 /// Fields of the evidence that hold words of users.
 const QUOTING: [&str; 4] = ["values", "unmatchedWords", "findings", "weakestSegment"];
 
-/// A request, without its token, as it is recorded.
+/// A request, without its token, as it is recorded; written when it is first asked for, since nobody asks where there is
+/// neither ledger nor chain.
 #[derive(Debug)]
-pub struct Written {
-    json: Value,
-    /// `sha256:` and the digest of its canonical form.
-    pub digest: String,
+pub struct Written<'a> {
+    request: &'a v1::ScoreRequest,
+    json: OnceLock<Value>,
+    digest: OnceLock<String>,
 }
 
-impl Written {
-    /// Writes a request. One with enum values that nobody knows has no JSON; its bytes stand for it then.
-    pub fn of(request: &v1::ScoreRequest) -> Self {
-        let json = serde_json::to_value(request).unwrap_or_else(|_| {
-            let bytes = canon::digest(prost::Message::encode_to_vec(request));
-            json!({"requestId": cut(&request.request_id), "unreadable": bytes})
-        });
-        let digest = value_digest(&json);
-        Self { json, digest }
+impl<'a> Written<'a> {
+    /// Of a request.
+    pub fn of(request: &'a v1::ScoreRequest) -> Self {
+        Self { request, json: OnceLock::new(), digest: OnceLock::new() }
+    }
+
+    /// Its JSON. A request with enum values that nobody knows has none; its bytes stand for it then.
+    fn json(&self) -> &Value {
+        self.json.get_or_init(|| {
+            serde_json::to_value(self.request).unwrap_or_else(|_| {
+                let bytes = canon::digest(prost::Message::encode_to_vec(self.request));
+                json!({"requestId": cut(&self.request.request_id), "unreadable": bytes})
+            })
+        })
+    }
+
+    /// `sha256:` and the digest of its canonical form.
+    pub fn digest(&self) -> &str {
+        self.digest.get_or_init(|| value_digest(self.json()))
     }
 
     /// What tells requests of a chain apart: an id may be used again for another action, as JSON-RPC clients do that
     /// count from 1 in every session. Empty for a request without an id.
-    pub fn key(&self, request_id: &str) -> String {
-        key(request_id, &self.digest)
+    pub fn key(&self) -> String {
+        let id = &self.request.request_id;
+        if id.is_empty() { String::new() } else { key(id, self.digest()) }
     }
 }
 
@@ -54,9 +68,7 @@ pub fn key(request_id: &str, digest: &str) -> String {
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// The request, without its token.
-    pub request: &'a v1::ScoreRequest,
-    /// The same as JSON.
-    pub written: &'a Written,
+    pub written: &'a Written<'a>,
     /// On whose account.
     pub tenant: &'a str,
     /// The authenticated caller; empty where callers are not.
@@ -74,21 +86,21 @@ pub struct Asked<'a> {
 /// # Errors
 /// If a message cannot be written as JSON, which has no known cause.
 pub fn decision(asked: Asked<'_>, response: &v1::ScoreResponse) -> Result<Decision, GatewayError> {
-    let request = &asked.written.json;
+    let (request, json) = (asked.written.request, asked.written.json());
     let mut answer = serde_json::to_value(response).map_err(GatewayError::broken)?;
     let quoted = take_words(&mut answer);
-    let action = asked.request.action.clone().unwrap_or_default();
+    let action = request.action.clone().unwrap_or_default();
     let digest = convert::action(action.clone()).map(|action| action_digest(&action)).unwrap_or_default();
     let intent = response.intent.as_ref();
-    let given = asked.request.intent.as_ref().map(|i| i.principal.as_str());
+    let given = request.intent.as_ref().map(|i| i.principal.as_str());
     let effect = convert::effect(action.effect).unwrap_or_default();
     Ok(Decision {
         id: response.decision_id.clone(),
-        request_id: cut(&asked.request.request_id),
+        request_id: cut(&request.request_id),
         tenant: asked.tenant.to_owned(),
         caller: asked.caller.to_owned(),
-        enforcement_point: cut(&asked.request.enforcement_point),
-        request_digest: asked.written.digest.clone(),
+        enforcement_point: cut(&request.enforcement_point),
+        request_digest: asked.written.digest().to_owned(),
         action_digest: digest,
         intent: intent.filter(|i| !i.intent_id.is_empty()).map(reference),
         provenance: response.provenance().as_str_name().to_owned(),
@@ -103,7 +115,7 @@ pub fn decision(asked: Asked<'_>, response: &v1::ScoreResponse) -> Result<Decisi
         drift: response.drift,
         threshold: response.threshold,
         response: answer,
-        content: Content::Plain(json!({"request": request, "evidence": quoted})),
+        content: Content::Plain(json!({"request": json, "evidence": quoted})),
     })
 }
 
