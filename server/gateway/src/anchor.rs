@@ -6,11 +6,10 @@ use rhumb_ledger::{BindingKey, BindingKind};
 use rhumb_proto::v1;
 
 use crate::caller::Caller;
+use crate::carried::Carried;
 
 /// Keys of one request: each is looked up.
 const BINDINGS: usize = 64;
-/// Where the tokens of [`Caller::tokens`] stood.
-const PLACES: [TokenPlace; 2] = [TokenPlace::TxnToken, TokenPlace::RhumbIntent];
 
 /// Everything in a request that may lead to an intent. The token is taken out of the request: it is in no record.
 ///
@@ -24,8 +23,7 @@ pub fn carriers(
 ) -> Result<Carriers, InputError> {
     let token = intent.as_mut().map(|intent| std::mem::take(&mut intent.token)).unwrap_or_default();
     let given = intent.clone().unwrap_or_default();
-    let in_headers = PLACES.iter().zip(&caller.tokens);
-    let in_headers = in_headers.flat_map(|(place, all)| all.iter().map(|token| (*place, token.clone())));
+    let Carried { tokens, keys: carried, verified_claims, hint_id } = caller.carried.clone();
     let mut keys = keys(bindings)?;
     if !chain_id.is_empty() {
         keys.push(BindingKey { kind: BindingKind::Chain, value: chain_id.to_owned() });
@@ -33,13 +31,19 @@ pub fn carriers(
     Ok(Carriers {
         tenant: caller.tenant.as_str().to_owned(),
         caller: caller.identity.as_ref().map(|identity| identity.name.clone()),
-        tokens: [(TokenPlace::Field, token)].into_iter().chain(in_headers).collect(),
-        keys: keys.into_iter().map(|key| CarriedKey { key, is_proven: false }).collect(),
+        tokens: [(TokenPlace::Field, token)].into_iter().chain(tokens).collect(),
+        verified_claims,
+        // What the caller's own credential names comes before what its message says.
+        keys: carried.into_iter().chain(keys.into_iter().map(said)).collect(),
+        hint_id,
         intent_id: given.intent_id,
         text: given.text,
         principal: given.principal,
-        ..Carriers::default()
     })
+}
+
+fn said(key: BindingKey) -> CarriedKey {
+    CarriedKey { key, is_proven: false }
 }
 
 /// Keys of a message.

@@ -5,19 +5,23 @@ use std::time::Instant;
 
 use rhumb_drift::InputError;
 use rhumb_engine::{Admission, Call, Lane, Tenant};
+use rhumb_ledger::intent::carriers::TokenPlace;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use crate::callers::Identity;
+use crate::carried::Carried;
 use crate::errors;
+use crate::surface::Surface;
 
 const LANE: &str = "rhumb-lane";
 const TENANT: &str = "rhumb-tenant";
 /// The header of Transaction Tokens, and ours for deployments where that is another issuer's.
-const TOKENS: [&str; 2] = ["txn-token", "rhumb-intent"];
+const TOKENS: [(&str, TokenPlace); 2] =
+    [("txn-token", TokenPlace::TxnToken), ("rhumb-intent", TokenPlace::RhumbIntent)];
 
 /// Who calls, how urgently, and for which intent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Caller {
     /// How urgent it is.
     pub lane: Lane,
@@ -25,9 +29,10 @@ pub struct Caller {
     pub tenant: Tenant,
     /// Who; `None` where callers are not authenticated.
     pub identity: Option<Arc<Identity>>,
-    /// Values of the headers that carry an intent's token, in the order in which they are looked at: `txn-token`, then
-    /// `rhumb-intent`; each as often as it was given.
-    pub tokens: [Vec<String>; 2],
+    /// Which contract it came by.
+    pub surface: Surface,
+    /// What came with the call, rather than in its request, that may lead to an intent.
+    pub carried: Carried,
 }
 
 impl Caller {
@@ -45,20 +50,24 @@ impl Caller {
 
     /// The command line.
     pub fn local() -> Self {
-        Self { lane: Lane::Bulk, tenant: Tenant::default(), identity: None, tokens: Default::default() }
+        Self::plain(Lane::Bulk, Tenant::default())
+    }
+
+    /// Somebody unknown, who carries nothing.
+    pub fn plain(lane: Lane, tenant: Tenant) -> Self {
+        Self { lane, tenant, identity: None, surface: Surface::default(), carried: Carried::default() }
     }
 
     fn read(metadata: &MetadataMap, lane: Lane, identity: Option<Arc<Identity>>) -> Result<Self, InputError> {
         let own = value(metadata, LANE)?.map(|text| text.parse().map_err(|e| InputError::new(LANE, e)));
         let default = identity.as_ref().and_then(|identity| identity.tenants.first().map(String::as_str));
         let tenant = value(metadata, TENANT)?.or(default).map(Tenant::new).transpose()?;
-        let [txn, ours] = TOKENS;
-        Ok(Self {
-            lane: own.transpose()?.unwrap_or(lane),
-            tenant: tenant.unwrap_or_default(),
-            identity,
-            tokens: [all(metadata, txn)?, all(metadata, ours)?],
-        })
+        let mut caller = Self::plain(own.transpose()?.unwrap_or(lane), tenant.unwrap_or_default());
+        for (key, place) in TOKENS {
+            let values = all(metadata, key)?.into_iter();
+            caller.carried.tokens.extend(values.map(|token| (place, token)));
+        }
+        Ok(Self { identity, ..caller })
     }
 
     fn check_tenant(&self) -> Result<(), Status> {
@@ -124,10 +133,6 @@ mod tests {
         Caller::read(&metadata(pairs), Lane::Bulk, None).map_err(|e| e.field)
     }
 
-    fn plain(lane: Lane, tenant: Tenant) -> Caller {
-        Caller { lane, tenant, identity: None, tokens: [Vec::new(), Vec::new()] }
-    }
-
     #[test]
     fn an_authenticated_caller_has_its_own_tenants_only() {
         let config = CallerConfig {
@@ -153,14 +158,16 @@ mod tests {
     #[test]
     fn tokens_are_kept_as_often_as_they_were_given() {
         let caller = read(&[("txn-token", b"a"), ("txn-token", b"b"), ("rhumb-intent", b"c")]).unwrap();
-        assert_eq!(caller.tokens, [vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]]);
+        let tokens = caller.carried.tokens.iter().map(|(place, token)| (*place, token.as_str()));
+        let txn = TokenPlace::TxnToken;
+        assert!(tokens.eq([(txn, "a"), (txn, "b"), (TokenPlace::RhumbIntent, "c")]));
     }
 
     #[test]
     fn lane_and_tenant_are_read_and_have_defaults() {
-        assert_eq!(read(&[]), Ok(plain(Lane::Bulk, Tenant::default())));
+        assert_eq!(read(&[]), Ok(Caller::plain(Lane::Bulk, Tenant::default())));
         let both = read(&[(LANE, b"interactive"), (TENANT, b"team-7")]).unwrap();
-        assert_eq!(both, plain(Lane::Interactive, Tenant::new("team-7").unwrap()));
+        assert_eq!(both, Caller::plain(Lane::Interactive, Tenant::new("team-7").unwrap()));
         assert!(read(&[(TENANT, &[b'x'; 128])]).is_ok());
     }
 
@@ -177,7 +184,7 @@ mod tests {
 
     #[test]
     fn enforcement_never_waits_for_room() {
-        let caller = |lane| plain(lane, Tenant::default());
+        let caller = |lane| Caller::plain(lane, Tenant::default());
         let now = Instant::now();
         assert_eq!(caller(Lane::Enforcement).one_of_many(now).admission, Admission::Refuse);
         assert_eq!(caller(Lane::Bulk).one_of_many(now).admission, Admission::Wait);

@@ -7,11 +7,13 @@ use futures::stream::{self, StreamExt as _};
 use rhumb_drift::{ChainTracker, InputError};
 use rhumb_engine::{Call, EngineError, ScoreInput};
 use rhumb_ledger::intent::carriers::{Anchor, NoAnchor};
+use rhumb_ledger::intent::config::Provenance;
 use rhumb_proto::v1::{self, Hop, HopScore, ScoreChainRequest, ScoreChainResponse, ScoreRequest};
 
 use crate::caller::Caller;
-use crate::decide::{Decider, Draft, Place, at_most};
+use crate::decide::{Decider, Draft, Place, at_most, ruling, say_effect};
 use crate::errors::GatewayError;
+use crate::policy::{Policies, Ruling};
 use crate::record::Written;
 
 /// Hops of one call that are worked on at once.
@@ -22,6 +24,7 @@ struct Asked {
     place: Place,
     request: ScoreRequest,
     input: ScoreInput,
+    ruling: Ruling,
 }
 
 /// Scores every hop against the origin and says where drift began.
@@ -42,7 +45,9 @@ pub async fn score_chain(
         request.chain_id = chain;
     }
     let hops = std::mem::take(&mut request.hops).into_iter().zip(1..);
-    let hops = hops.map(|(hop, number)| asked(decider, number, hop, &request));
+    let policies = decider.site().policy.now();
+    let trust = anchor.as_ref().map_or(Provenance::None, |anchor| anchor.provenance);
+    let hops = hops.map(|(hop, number)| asked(decider, number, hop, &request, &policies, caller, trust));
     let hops: Vec<Asked> = hops.collect::<Result<_, _>>()?;
     let drafts = stream::iter(hops.into_iter().map(|hop| draft(decider, hop, anchor.clone(), call)));
     let drafts: Vec<_> = drafts.buffered(CONCURRENCY).collect().await;
@@ -50,7 +55,8 @@ pub async fn score_chain(
     let mut tracker = ChainTracker::default();
     for (hop, draft) in &mut drafts {
         // Each hop of one call is an action of its own, whatever its id.
-        decider.place_in(&mut tracker, &hop.place, &hop.request, "", draft);
+        decider.place_in(&mut tracker, &hop.place, &hop.request, "", draft, &hop.ruling);
+        draft.ruled(&hop.ruling, policies.id());
     }
     let told = record(decider, drafts, caller).await?;
     Ok(response(decider, &request, principal(&anchor, &request), &tracker, told))
@@ -92,7 +98,15 @@ fn of_hop(hop: u32, e: InputError) -> InputError {
     InputError::new(format!("hops[{}].{}", hop.saturating_sub(1), e.field), e.problem)
 }
 
-fn asked(decider: &Decider, number: u32, hop: Hop, chain: &ScoreChainRequest) -> Result<Asked, InputError> {
+fn asked(
+    decider: &Decider,
+    number: u32,
+    hop: Hop,
+    chain: &ScoreChainRequest,
+    policies: &Policies,
+    caller: &Caller,
+    trust: Provenance,
+) -> Result<Asked, InputError> {
     let position = v1::ChainPosition {
         chain_id: chain.chain_id.clone(),
         hop: number,
@@ -100,7 +114,7 @@ fn asked(decider: &Decider, number: u32, hop: Hop, chain: &ScoreChainRequest) ->
         delegator: hop.delegator,
         instruction: hop.instruction,
     };
-    let request = ScoreRequest {
+    let mut request = ScoreRequest {
         request_id: hop.request_id,
         intent: chain.intent.clone(),
         action: hop.action,
@@ -110,8 +124,10 @@ fn asked(decider: &Decider, number: u32, hop: Hop, chain: &ScoreChainRequest) ->
         ..ScoreRequest::default()
     };
     Decider::check_names(&request).map_err(|e| of_hop(number, e))?;
+    say_effect(policies, &mut request, caller);
     let input = decider.input(&request).map_err(|e| of_hop(number, e))?;
-    Ok(Asked { place: Place::from(position), request, input })
+    let ruling = ruling(policies, &request, caller, input.action.effect, trust);
+    Ok(Asked { place: Place::from(position), request, input, ruling })
 }
 
 async fn draft(
@@ -121,7 +137,7 @@ async fn draft(
     call: &Call,
 ) -> Result<(Asked, Draft), GatewayError> {
     let input = std::mem::take(&mut hop.input);
-    let draft = decider.draft(&hop.request, input, anchor, &hop.place.instruction, call).await;
+    let draft = decider.draft(&hop.request, input, anchor, &hop.place.instruction, call, &hop.ruling).await;
     let draft = draft.map_err(|e| match e {
         GatewayError::Engine(EngineError::Input(e)) => of_hop(hop.place.hop, e).into(),
         other => other,

@@ -2,9 +2,10 @@
 
 use pbjson_types::{Struct, Value as ProtoValue, value::Kind};
 use rhumb_drift::{
-    Action, ContextItem, Effect, Evidence, InputError, Intent, Origin, Status, ValueGrade, Verdict,
+    Action, ContextItem, Decision, Effect, Evidence, InputError, Intent, Origin, Status, ValueGrade, Verdict,
 };
 use rhumb_engine::{Answer, Engine, ScoreInput, Timings};
+use rhumb_ledger::intent::reason;
 use rhumb_proto::{json, v1};
 use serde_json::{Map, Number, Value};
 
@@ -200,17 +201,45 @@ pub struct Unscored<'a> {
     pub effect: Effect,
 }
 
+/// Why something was not read, or not whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// UNPARSABLE or TRUNCATED.
+    pub status: v1::Status,
+    /// One of the reason codes.
+    pub reason: &'static str,
+    /// For a person.
+    pub detail: String,
+}
+
+impl Unread {
+    /// Something that is not what it should be.
+    pub fn unparsable(detail: String) -> Self {
+        Self { status: v1::Status::Unparsable, reason: reason::ACTION_UNPARSABLE, detail }
+    }
+}
+
 /// The answer to something that could not be read.
 pub fn unparsable(request_id: String, detail: String, engine: Option<&Engine>) -> v1::ScoreResponse {
     let policy = engine.map(|e| e.policy().clone()).unwrap_or_default();
-    let decision = policy.decide(Status::Unparsable, None, 0.0, Effect::Unknown);
+    let told = policy.decide(Status::Unparsable, None, 0.0, Effect::Unknown);
+    unread(request_id, &Unread::unparsable(detail), told, engine)
+}
+
+/// The same, with what the policy makes of it.
+pub fn unread(
+    request_id: String,
+    why: &Unread,
+    told: Decision,
+    engine: Option<&Engine>,
+) -> v1::ScoreResponse {
     v1::ScoreResponse {
         request_id: printable(&request_id, REQUEST_ID_BYTES),
-        verdict: verdict(decision.verdict).into(),
-        status: v1::Status::Unparsable.into(),
-        reason_code: decision.reason.to_owned(),
+        verdict: verdict(told.verdict).into(),
+        status: why.status.into(),
+        reason_code: told.reason.to_owned(),
         model: engine.map(model),
-        detail: printable(&detail, DETAIL_CHARS),
+        detail: printable(&why.detail, DETAIL_CHARS),
         ..v1::ScoreResponse::default()
     }
 }

@@ -7,27 +7,32 @@ use std::sync::Arc;
 
 use rhumb_drift::chain::ChainHop;
 use rhumb_drift::{ChainTracker, Decision as Told, Effect, InputError, Intent, Verdict};
-use rhumb_engine::{Answer, Call, Engine, ScoreInput};
+use rhumb_engine::{Answer, Call, Engine, EngineError, ScoreInput};
 use rhumb_ledger::intent::carriers::{Anchor, NoAnchor};
 use rhumb_ledger::intent::config::{IntentConfig, Provenance};
 use rhumb_ledger::intent::reason;
 use rhumb_ledger::intent::registry::Registry;
 use rhumb_ledger::{Decision, Keys, Ledger, LedgerError, Stored};
 use rhumb_proto::v1;
+use tokio::sync::watch;
 use ulid::Ulid;
 
 use crate::anchor::carriers;
 use crate::caller::Caller;
-use crate::convert::{self, Unscored};
-use crate::errors::GatewayError;
+use crate::convert::{self, Unread, Unscored};
+use crate::errors::{self, GatewayError};
 use crate::handed::{HandedDown, chain_state, handed_down};
 use crate::live::{self, Live};
+use crate::policy::{Base, Mode, Outcome, Policies, PolicyHandle, Ruling, Subject};
 use crate::record::{self, Asked, Written};
 
 /// A request of a chain that comes again within this time gets the recorded answer.
 const RETRY_MS: u64 = 10 * 60 * 1000;
 /// Bytes of an agent's, a chain's or an enforcement point's name.
 const NAME_BYTES: usize = 256;
+
+/// What decides, as soon as there is one, and `None` again when the server drains.
+pub type DeciderWatch = watch::Receiver<Option<Decider>>;
 
 /// Decides about actions. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +50,8 @@ pub struct Site {
     pub registry: Registry,
     /// Chains that are under way.
     pub live: Live,
+    /// What the operator says about actions.
+    pub policy: PolicyHandle,
 }
 
 impl Site {
@@ -52,10 +59,14 @@ impl Site {
     ///
     /// # Errors
     /// If the system has no randomness or no thread.
-    pub fn in_memory(config: IntentConfig, chain_megabytes: u64) -> Result<Self, LedgerError> {
+    pub fn in_memory(
+        config: IntentConfig,
+        policy: PolicyHandle,
+        chain_megabytes: u64,
+    ) -> Result<Self, LedgerError> {
         let keys = Arc::new(Keys::ephemeral()?);
         let ledger = Ledger::in_memory(Arc::clone(&keys))?;
-        Self::new(ledger, config, keys, chain_megabytes)
+        Self::new(ledger, config, keys, policy, chain_megabytes)
     }
 
     /// A site on a ledger.
@@ -66,10 +77,11 @@ impl Site {
         ledger: Ledger,
         config: IntentConfig,
         keys: Arc<Keys>,
+        policy: PolicyHandle,
         chain_megabytes: u64,
     ) -> Result<Self, LedgerError> {
         let live = Live::new(chain_megabytes, ledger.clone());
-        Ok(Self { registry: Registry::new(config, keys)?, ledger, live })
+        Ok(Self { registry: Registry::new(config, keys)?, ledger, live, policy })
     }
 }
 
@@ -109,7 +121,8 @@ impl Decider {
     /// If the system has no randomness or no thread.
     pub fn alone(engine: Engine) -> Result<Self, LedgerError> {
         const CHAIN_MEGABYTES: u64 = 64;
-        let site = Site::in_memory(IntentConfig::default(), CHAIN_MEGABYTES)?;
+        let base = Base { verdicts: engine.policy().clone(), ..Base::default() };
+        let site = Site::in_memory(IntentConfig::default(), PolicyHandle::of(base), CHAIN_MEGABYTES)?;
         Ok(Self::new(engine, Arc::new(site)))
     }
 
@@ -130,6 +143,8 @@ impl Decider {
     ) -> Result<v1::ScoreResponse, GatewayError> {
         Self::check_names(&request)?;
         self.check_intent(request.intent.as_ref())?;
+        let policies = self.site.policy.now();
+        say_effect(&policies, &mut request, caller);
         let input = self.input(&request)?;
         let chain_id = request.chain.as_ref().map(|chain| chain.chain_id.clone()).unwrap_or_default();
         let anchor = self.anchor(&mut request.intent, &request.bindings, &chain_id, caller)?;
@@ -140,36 +155,103 @@ impl Decider {
         let written = Written::of(&request);
         if let (Some(place), Ok(anchor)) = (&place, &anchor)
             && anchor.constraints.check(&input.action, now_ms()).is_ok()
-            && let Some(earlier) = self.answered(&request, &written, place, anchor, caller)?
+            && let Some(earlier) = self.answered(&request, &written, place, anchor, policies.id(), caller)?
         {
             return Ok(earlier);
         }
+        let trust = anchor.as_ref().map_or(Provenance::None, |anchor| anchor.provenance);
+        let ruling = ruling(&policies, &request, caller, input.action.effect, trust);
         let instruction = place.as_ref().map(|place| place.instruction.as_str()).unwrap_or_default();
-        let mut draft = self.draft(&request, input, anchor, instruction, call).await?;
+        let mut draft = self.draft(&request, input, anchor, instruction, call, &ruling).await?;
         if let Some(place) = &place {
-            self.join(place, &request, &written.key(), caller, &mut draft).await?;
+            self.join(place, &request, &written.key(), caller, &mut draft, &ruling).await?;
         }
+        draft.ruled(&ruling, policies.id());
         // Where this fails, the action stays in its chain: it was asked for, though nobody was told.
         self.record(&written, caller, place.as_ref(), &mut draft).await?;
         Ok(draft.response)
     }
 
-    /// Records the answer to a request that could not be read.
+    /// Decides about one action that an enforcement point holds back until it is answered: what cannot be read has an answer
+    /// too, and what has no score for a reason on our side is recorded, and answered where the policy says how.
+    ///
+    /// # Errors
+    /// No score, and the policy leaves it to the enforcement point; a ledger that cannot record it.
+    pub async fn hold(
+        &self,
+        request: v1::ScoreRequest,
+        caller: &Caller,
+        call: &Call,
+    ) -> Result<v1::ScoreResponse, GatewayError> {
+        match self.decide(request.clone(), caller, call).await {
+            Err(GatewayError::Engine(EngineError::Input(e))) => {
+                self.unread(request, &Unread::unparsable(e.to_string()), caller).await
+            }
+            Err(e @ GatewayError::Engine(_)) => self.without_score(request, e, caller).await,
+            decided => decided,
+        }
+    }
+
+    /// Records the answer to a request that could not be read, or not whole.
     ///
     /// # Errors
     /// If the ledger cannot record it.
-    pub async fn unparsable(
+    pub async fn unread(
+        &self,
+        request: v1::ScoreRequest,
+        why: &Unread,
+        caller: &Caller,
+    ) -> Result<v1::ScoreResponse, GatewayError> {
+        let (policies, ruling) = self.blind(&request, caller);
+        let told = Told { verdict: ruling.verdicts.unparsable, reason: why.reason };
+        let response = convert::unread(request.request_id.clone(), why, told, Some(&self.engine));
+        self.tell(request, response, told, caller, &ruling, policies.id()).await
+    }
+
+    /// Records that there is no score, and answers where the policy says how.
+    async fn without_score(
+        &self,
+        request: v1::ScoreRequest,
+        error: GatewayError,
+        caller: &Caller,
+    ) -> Result<v1::ScoreResponse, GatewayError> {
+        let (policies, ruling) = self.blind(&request, caller);
+        let told = Told { verdict: Verdict::Abstain, reason: errors::reason(&error) };
+        let response = convert::failed(request.request_id.clone(), told.reason, &self.engine);
+        let mut response = self.tell(request, response, told, caller, &ruling, policies.id()).await?;
+        let outcome = ruling.missing().ok_or(error)?;
+        response.outcome = outcome.message().into();
+        Ok(response)
+    }
+
+    /// The ruling about an action of which nothing but its names is known.
+    fn blind(&self, request: &v1::ScoreRequest, caller: &Caller) -> (Arc<Policies>, Ruling) {
+        let policies = self.site.policy.now();
+        let said = request.action.as_ref().and_then(|action| convert::effect(action.effect).ok());
+        let ruling = ruling(&policies, request, caller, said.unwrap_or_default(), Provenance::None);
+        (policies, ruling)
+    }
+
+    /// Records an answer that no anchor and no chain has a part in.
+    async fn tell(
         &self,
         mut request: v1::ScoreRequest,
-        detail: String,
+        response: v1::ScoreResponse,
+        told: Told,
         caller: &Caller,
+        ruling: &Ruling,
+        policy: &str,
     ) -> Result<v1::ScoreResponse, GatewayError> {
         if let Some(intent) = &mut request.intent {
             intent.token.clear();
         }
-        let response = convert::unparsable(request.request_id.clone(), detail, Some(&self.engine));
-        let told = Told { verdict: Verdict::Abstain, reason: "action_unparsable" };
         let mut draft = Draft { response, effect: Effect::Unknown, told, handed: HandedDown::default() };
+        draft.ruled(ruling, policy);
+        if draft.response.status() == v1::Status::Failed {
+            // In the record stands what became of it, as far as that is known here.
+            let outcome = ruling.missing().map_or(v1::Outcome::Unspecified, Outcome::message);
+            draft.response.outcome = outcome.into();
+        }
         self.record(&Written::of(&request), caller, None, &mut draft).await?;
         Ok(draft.response)
     }
@@ -191,6 +273,7 @@ impl Decider {
     pub(crate) fn check_names(request: &v1::ScoreRequest) -> Result<(), InputError> {
         convert::check_request_id(&request.request_id)?;
         at_most("enforcementPoint", &request.enforcement_point)?;
+        at_most("policyId", &request.policy_id)?;
         let Some(chain) = &request.chain else { return Ok(()) };
         at_most("chain.chainId", &chain.chain_id)?;
         at_most("chain.agent", &chain.agent)?;
@@ -219,6 +302,7 @@ impl Decider {
         written: &Written<'_>,
         place: &Place,
         anchor: &Anchor,
+        policy: &str,
         caller: &Caller,
     ) -> Result<Option<v1::ScoreResponse>, GatewayError> {
         if request.request_id.is_empty() || !self.site.ledger.is_kept() {
@@ -237,6 +321,7 @@ impl Decider {
                 && d.provenance == anchor.provenance.name()
                 && d.caller == caller.name()
                 && d.response.get("calibrationId").and_then(|id| id.as_str()) == Some(self.engine.calibration_id())
+                && d.response.get("policy").and_then(|id| id.as_str()) == Some(policy)
         };
         let earlier = earlier.filter(same);
         earlier.map(|stored| record::response(&stored.value)).transpose()
@@ -250,10 +335,11 @@ impl Decider {
         anchor: Result<Anchor, NoAnchor>,
         instruction: &str,
         call: &Call,
+        ruling: &Ruling,
     ) -> Result<Draft, GatewayError> {
         let anchor = match anchor {
             Ok(anchor) => anchor,
-            Err(why) => return Ok(self.without_anchor(request, &input, &why)),
+            Err(why) => return Ok(self.without_anchor(request, &input, &why, ruling)),
         };
         if let Err(breach) = anchor.constraints.check(&input.action, now_ms()) {
             return Ok(self.limited(request, &input, &anchor, breach.reason, &breach.detail));
@@ -263,7 +349,7 @@ impl Decider {
         let scored = self.engine.score(input.clone(), call);
         let (answer, handed) = futures::join!(scored, handed_down(&self.engine, &input, instruction, call));
         let (mut answer, handed) = (answer?, handed?);
-        self.trust(&mut answer, &anchor, effect);
+        rule(&mut answer, &anchor, effect, ruling);
         let told = answer.decision;
         let has_anchor = answer.status != rhumb_drift::Status::NoAnchor;
         let mut response = convert::response(request.request_id.clone(), answer, &self.engine);
@@ -274,16 +360,14 @@ impl Decider {
         Ok(Draft { response, effect, told, handed })
     }
 
-    /// An intent that is not trusted enough for an action of this effect lets nothing pass unseen.
-    fn trust(&self, answer: &mut Answer, anchor: &Anchor, effect: Effect) {
-        let demanded = self.site.registry.config().min_provenance;
-        if !demanded.is_met(effect, anchor.provenance) && answer.decision.verdict < Verdict::Escalate {
-            answer.decision = Told { verdict: Verdict::Escalate, reason: reason::PROVENANCE_TOO_LOW };
-        }
-    }
-
-    fn without_anchor(&self, request: &v1::ScoreRequest, input: &ScoreInput, why: &NoAnchor) -> Draft {
-        let policy = self.engine.policy();
+    fn without_anchor(
+        &self,
+        request: &v1::ScoreRequest,
+        input: &ScoreInput,
+        why: &NoAnchor,
+        ruling: &Ruling,
+    ) -> Draft {
+        let policy = &ruling.verdicts;
         // Nothing to compare with is one thing; something that was tampered with, forged or ended is another.
         let verdict = match why.reason {
             reason::INTENT_MISSING | reason::INTENT_TEXT_UNAVAILABLE => policy.no_anchor,
@@ -331,11 +415,12 @@ impl Decider {
         key: &str,
         caller: &Caller,
         draft: &mut Draft,
+        ruling: &Ruling,
     ) -> Result<(), GatewayError> {
         let (live, tenant) = (&self.site.live, caller.tenant.as_str());
         let parameters = self.engine.chain_parameters();
         let chain = live.chain(parameters, tenant, &place.chain).await?;
-        self.place_in(&mut live::lock(&chain), place, request, key, draft);
+        self.place_in(&mut live::lock(&chain), place, request, key, draft, ruling);
         live.weigh(tenant, &place.chain, &chain);
         Ok(())
     }
@@ -348,10 +433,11 @@ impl Decider {
         request: &v1::ScoreRequest,
         request_id: &str,
         draft: &mut Draft,
+        ruling: &Ruling,
     ) {
         let state = tracker.insert(self.engine.chain_parameters(), hop(place, request, request_id, draft));
         if state.raised {
-            let raised = self.engine.policy().in_drifted_chain(draft.told, draft.effect);
+            let raised = ruling.verdicts.in_drifted_chain(draft.told, draft.effect);
             draft.response.verdict = convert::verdict(raised.verdict).into();
             draft.response.reason_code = raised.reason.to_owned();
         }
@@ -398,6 +484,60 @@ impl Decider {
             instruction_threshold: draft.handed.instruction_drift.map(|(_, threshold)| threshold),
         };
         record::decision(asked, &draft.response).map(Some)
+    }
+}
+
+impl Draft {
+    /// Says what the policy makes of the verdict.
+    pub(crate) fn ruled(&mut self, ruling: &Ruling, policy: &str) {
+        let response = &mut self.response;
+        let trust = known_provenance(response.provenance());
+        let enforced = ruling.mode == Mode::Enforce;
+        let outcome = match enforced && !ruling.trusts(self.effect, trust) {
+            // Also where there is no anchor at all, and ABSTAIN would pass.
+            true => Outcome::Stop,
+            false => ruling.outcome(response.verdict(), self.effect),
+        };
+        response.outcome = outcome.message().into();
+        response.mode = ruling.mode.message().into();
+        response.policy = policy.to_owned();
+        response.rules.clone_from(&ruling.rules);
+    }
+}
+
+/// What the operator says of a tool's effect comes before what the caller says.
+pub(crate) fn say_effect(policies: &Policies, request: &mut v1::ScoreRequest, caller: &Caller) {
+    let Some(action) = &mut request.action else { return };
+    if let Some(effect) = policies.effect(caller.tenant.as_str(), &action.server, &action.tool) {
+        action.effect = convert::effect_message(effect).into();
+    }
+}
+
+/// What the policy says about an action; the request may ask for a mode, and demand more.
+pub(crate) fn ruling(
+    policies: &Policies,
+    request: &v1::ScoreRequest,
+    caller: &Caller,
+    effect: Effect,
+    provenance: Provenance,
+) -> Ruling {
+    let names = request.action.as_ref().map(|action| (action.server.as_str(), action.tool.as_str()));
+    let (server, tool) = names.unwrap_or_default();
+    let (surface, tenant, policy) = (caller.surface, caller.tenant.as_str(), request.policy_id.as_str());
+    let mut ruling = policies.ruling(&Subject { surface, tenant, policy, server, tool, effect, provenance });
+    ruling.mode = Mode::of(request.mode()).unwrap_or(ruling.mode);
+    let demanded = known_provenance(request.min_provenance());
+    ruling.min_provenance.read = ruling.min_provenance.read.max(demanded);
+    ruling.min_provenance.write = ruling.min_provenance.write.max(demanded);
+    ruling
+}
+
+/// The policy's verdict. An intent that is not trusted enough for an action of this effect lets nothing pass unseen.
+fn rule(answer: &mut Answer, anchor: &Anchor, effect: Effect, ruling: &Ruling) {
+    answer.threshold = ruling.threshold.unwrap_or(answer.threshold);
+    answer.decision = ruling.verdicts.decide(answer.status, answer.drift, answer.threshold, effect);
+    if !ruling.trusts(effect, anchor.provenance) && answer.decision.verdict < Verdict::Escalate {
+        answer.decision = Told { verdict: Verdict::Escalate, reason: reason::PROVENANCE_TOO_LOW };
     }
 }
 
@@ -464,6 +604,15 @@ fn provenance(provenance: Provenance) -> v1::Provenance {
         Provenance::Unverified => v1::Provenance::Unverified,
         Provenance::ServerBound => v1::Provenance::ServerBound,
         Provenance::Signed => v1::Provenance::Signed,
+    }
+}
+
+fn known_provenance(provenance: v1::Provenance) -> Provenance {
+    match provenance {
+        v1::Provenance::Unspecified | v1::Provenance::None => Provenance::None,
+        v1::Provenance::Unverified => Provenance::Unverified,
+        v1::Provenance::ServerBound => Provenance::ServerBound,
+        v1::Provenance::Signed => Provenance::Signed,
     }
 }
 

@@ -3,16 +3,21 @@
 pub mod anchor;
 pub mod caller;
 pub mod callers;
+pub mod carried;
 pub mod chain;
 pub mod convert;
 pub mod decide;
 pub mod errors;
+pub mod front;
 pub mod handed;
 pub mod intents;
 pub mod live;
 pub mod offline;
+pub mod policy;
 pub mod record;
+pub mod surface;
 pub mod trace;
 
-pub use decide::{Decider, Site};
+pub use decide::{Decider, DeciderWatch, Site};
 pub use errors::GatewayError;
+pub use front::Front;

@@ -49,6 +49,10 @@ pub struct ServerConfig {
     pub drain_ms: u64,
     /// Requests of one ScoreStream that are worked on at once.
     pub stream_concurrency: usize,
+    /// Milliseconds that an enforcement point waits at most; its own deadline may be shorter.
+    pub hold_ms: u64,
+    /// The policy file; none: `[policy]` alone.
+    pub policy: Option<PathBuf>,
     /// `[server.tls]`; none: plain text.
     pub tls: Option<TlsConfig>,
 }
@@ -105,6 +109,8 @@ impl Default for ServerConfig {
             default_deadline_ms: 10_000,
             drain_ms: 10_000,
             stream_concurrency: 64,
+            hold_ms: 150,
+            policy: None,
             tls: None,
         }
     }
@@ -171,6 +177,9 @@ impl Config {
         }
         if config.server.max_message_bytes < 4096 {
             return Err("server.max_message_bytes: must be at least 4096".to_owned());
+        }
+        if config.server.hold_ms == 0 {
+            return Err("server.hold_ms: must be at least 1".to_owned());
         }
         if config.server.default_deadline_ms == 0 || config.server.stream_concurrency == 0 {
             return Err(

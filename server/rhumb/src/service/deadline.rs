@@ -11,14 +11,11 @@ use std::time::{Duration, Instant};
 
 use rhumb_drift::InputError;
 use rhumb_engine::EngineError;
+use rhumb_gateway::front::Deadline;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
 
 use super::errors;
-
-/// When the caller stops waiting; in the extensions of a request whose caller said so.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline(pub Instant);
 
 /// Adds [`DeadlineService`].
 #[derive(Debug, Clone, Copy)]

@@ -8,16 +8,16 @@ use rhumb_drift::InputError;
 use rhumb_engine::{Call, EngineError, Lane};
 use rhumb_gateway::caller::Caller;
 use rhumb_gateway::chain::score_chain;
-use rhumb_gateway::{Decider, GatewayError};
+use rhumb_gateway::convert::Unread;
+use rhumb_gateway::front::Deadline;
+use rhumb_gateway::{Decider, DeciderWatch, GatewayError};
 use rhumb_proto::v1::drift_service_server::DriftService;
 use rhumb_proto::v1::{
     EngineStats, GetStatsRequest, ScoreBatchRequest, ScoreBatchResponse, ScoreChainRequest,
     ScoreChainResponse, ScoreRequest, ScoreResponse,
 };
-use tokio::sync::watch;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
-use super::deadline::Deadline;
 use super::{errors, stats};
 use crate::convert;
 
@@ -25,9 +25,6 @@ use crate::convert;
 pub const MANY: usize = 1024;
 /// Requests of one call that are worked on at once.
 const CONCURRENCY: usize = 64;
-
-/// What decides, as soon as there is one, and `None` again when the server drains.
-pub type DeciderWatch = watch::Receiver<Option<Decider>>;
 
 /// The service.
 #[derive(Clone)]
@@ -68,7 +65,7 @@ async fn decide_one(
     match decider.decide(request.clone(), caller, &call).await {
         Ok(response) => Ok(response),
         Err(GatewayError::Engine(EngineError::Input(e))) => {
-            let recorded = decider.unparsable(request, e.to_string(), caller).await;
+            let recorded = decider.unread(request, &Unread::unparsable(e.to_string()), caller).await;
             recorded.or_else(|e| failed(decider, request_id, &e))
         }
         Err(e) => failed(decider, request_id, &e),

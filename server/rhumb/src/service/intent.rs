@@ -18,8 +18,8 @@ use rhumb_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::drift::DeciderWatch;
 use super::errors;
+use rhumb_gateway::DeciderWatch;
 
 /// The service.
 #[derive(Clone)]

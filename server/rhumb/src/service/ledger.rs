@@ -18,8 +18,8 @@ use rhumb_proto::v1::{
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
-use super::drift::DeciderWatch;
 use super::errors;
+use rhumb_gateway::DeciderWatch;
 
 /// Decisions of one trace at most.
 const TRACED: usize = 4096;

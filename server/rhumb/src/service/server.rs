@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rhumb_gateway::callers::Callers;
-use rhumb_gateway::{Decider, Site};
+use rhumb_gateway::policy::{Base, PolicyHandle};
+use rhumb_gateway::{Decider, DeciderWatch, Site};
 use rhumb_ledger::{Keys, Ledger, LedgerError};
 use rhumb_proto::DESCRIPTORS;
 use rhumb_proto::v1::drift_service_server::DriftServiceServer;
@@ -21,7 +22,7 @@ use tonic_health::server::HealthReporter;
 
 use super::auth::AuthLayer;
 use super::deadline::DeadlineLayer;
-use super::drift::{DeciderWatch, DriftApi};
+use super::drift::DriftApi;
 use super::intent::IntentApi;
 use super::ledger::LedgerApi;
 use crate::config::{Config, ServerConfig};
@@ -69,6 +70,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     if config.ledger.is_none() {
         tracing::info!("no [ledger]: nothing is recorded, and intents are forgotten when the server ends");
     }
+    let _reloading = reload_on_signal(site.policy.clone())?;
     let mut ledger = site.ledger.health();
     tokio::select! {
         () = &mut stop => {}
@@ -90,6 +92,48 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     finished.and(closed.map_err(Failure::check)?.map_err(Failure::check))
 }
 
+/// Reads the policy file again at every SIGHUP; ends with what it returns.
+#[cfg(unix)]
+fn reload_on_signal(policy: PolicyHandle) -> Result<Reloading, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup()).map_err(Failure::io("SIGHUP"))?;
+    Ok(Reloading(tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload(&policy).await;
+        }
+    })))
+}
+
+/// There is no such signal.
+#[cfg(not(unix))]
+fn reload_on_signal(_: PolicyHandle) -> Result<Reloading, Failure> {
+    Ok(Reloading(tokio::spawn(async {})))
+}
+
+/// What cannot be used changes nothing: requests go on with the policy that is in force.
+async fn reload(policy: &PolicyHandle) {
+    let reading = policy.clone();
+    match tokio::task::spawn_blocking(move || reading.reload()).await {
+        Ok(Ok(policies)) => {
+            policies.warnings().iter().for_each(|warning| tracing::warn!(warning, "policy"));
+            tracing::info!(policy = policies.id(), rules = policies.rules(), "policy read again");
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, in_force = policy.now().id(), "the policy was not replaced")
+        }
+        Err(error) => tracing::error!(%error, "the policy was not replaced"),
+    }
+}
+
+/// A task that ends with this.
+struct Reloading(tokio::task::JoinHandle<()>);
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Why the ledger records no more, as soon as that is so.
 async fn failed(ledger: &mut watch::Receiver<Option<String>>) -> Option<String> {
     // An error means that the ledger was closed in order.
@@ -99,19 +143,28 @@ async fn failed(ledger: &mut watch::Receiver<Option<String>>) -> Option<String> 
 /// Opens what decisions depend on besides the engine: the ledger is checked before anything is answered.
 async fn site(config: &Config) -> Result<Arc<Site>, Failure> {
     let config = config.clone();
-    let open = move || open_site(&config).map(Arc::new);
+    let policy = policy(&config)?;
+    let open = move || open_site(&config, policy).map(Arc::new);
     tokio::task::spawn_blocking(open).await.map_err(Failure::check)?.map_err(Failure::check)
 }
 
-fn open_site(config: &Config) -> Result<Site, LedgerError> {
+fn policy(config: &Config) -> Result<PolicyHandle, Failure> {
+    let base = Base { verdicts: config.policy.clone(), min_provenance: config.intents.min_provenance };
+    let opened = PolicyHandle::open(config.server.policy.clone(), base);
+    let opened = opened.map_err(|e| Failure::input(format!("server.policy: {e}")))?;
+    opened.now().warnings().iter().for_each(|warning| tracing::warn!(warning, "policy"));
+    Ok(opened)
+}
+
+fn open_site(config: &Config, policy: PolicyHandle) -> Result<Site, LedgerError> {
     let chains = config.chains.cache_mb;
     let intents = config.intents.clone();
     let Some(ledger) = &config.ledger else {
         return match &intents.keys {
-            None => Site::in_memory(intents, chains),
+            None => Site::in_memory(intents, policy, chains),
             Some(folder) => {
                 let keys = Arc::new(Keys::open(folder)?);
-                Site::new(Ledger::in_memory(Arc::clone(&keys))?, intents, keys, chains)
+                Site::new(Ledger::in_memory(Arc::clone(&keys))?, intents, keys, policy, chains)
             }
         };
     };
@@ -119,7 +172,7 @@ fn open_site(config: &Config) -> Result<Site, LedgerError> {
     let keys = Arc::new(Keys::open(&folder)?);
     let opened = Ledger::open(ledger, Arc::clone(&keys))?;
     tracing::info!(path = %ledger.path.display(), key = keys.kid(), "ledger checked and open");
-    Site::new(opened, intents, keys, chains)
+    Site::new(opened, intents, keys, policy, chains)
 }
 
 /// Health says SERVING when the first request finds a warm encoder of known speed.
