@@ -10,6 +10,7 @@ pub mod errors;
 pub mod handed;
 pub mod intents;
 pub mod live;
+pub mod message;
 pub mod offline;
 pub mod record;
 pub mod trace;
