@@ -1,8 +1,15 @@
 use super::*;
 use serde_json::json;
 
+mod a2a;
+mod detect;
+mod http;
 mod json;
 mod mcp;
+mod multipart;
+mod property;
+mod rules;
+mod whole;
 
 /// A request to be changed by a test.
 #[derive(Clone)]
