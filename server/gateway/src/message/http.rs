@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::json::Document;
 use super::path::{Path, server};
 use super::query::{Secrets, pairs};
-use super::rules::{Found, Route};
+use super::route::{Found, Route};
 use super::{Asked, Broken, HttpMessage, Kind, Passed, Reading, Seen, What, multipart};
 
 /// Headers by which some servers take another method than that of the request.

@@ -21,6 +21,7 @@ mod multipart;
 mod openapi;
 mod path;
 mod query;
+mod route;
 mod rpc;
 mod rules;
 mod template;
@@ -36,8 +37,9 @@ use serde_json::{Map, Value};
 
 pub use carried::Carried;
 pub use headers::Headers;
+pub use route::Checked;
 pub use rpc::RpcId;
-pub use rules::{Checked, HttpRule, McpRules, OnUnknown, OpenApiRule, Rules, Scoring};
+pub use rules::{HttpRule, McpRules, OnUnknown, OpenApiRule, Rules, Scoring};
 
 use body::Body;
 
