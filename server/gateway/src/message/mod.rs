@@ -245,7 +245,7 @@ impl Broken {
 
 /// Reads one request. `kind` is what the operator says of the route.
 pub fn read(message: &HttpMessage<'_>, kind: Kind, rules: &Checked) -> Reading {
-    let reading = if body::is_upgrade(message) {
+    let reading = if body::is_upgrade(message) && !http::is_known(message, rules) {
         Reading::of(detect::without_body(kind), upgrade(rules))
     } else {
         match Body::of(message, rules.max_decoded_bytes) {

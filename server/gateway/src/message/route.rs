@@ -81,15 +81,15 @@ impl Route {
 
 impl Checked {
     pub(super) fn find(&self, host: &str, method: &str, path: &Path) -> Found<'_> {
-        let values =
-            |route: &'_ Route| path.is_plain.then(|| route.template.values(&path.segments)).flatten();
-        for route in self.routes.iter().chain(&self.documented).filter(|route| route.fits(host, method)) {
-            if let Some(values) = values(route) {
-                return Found::Exact(route, values);
-            }
+        let all = || self.routes.iter().chain(&self.documented);
+        // The path first: most routes fail there, and at once.
+        let values = |route: &Route| path.is_plain.then(|| route.template.values(&path.segments)).flatten();
+        let mut exact = all().filter_map(|route| Some((route, values(route)?)));
+        if let Some((route, values)) = exact.find(|(route, _)| route.fits(host, method)) {
+            return Found::Exact(route, values);
         }
         let lenient = path.lenient();
-        let is_like = |route: &&Route| route.fits_like(host, method) && route.template.is_like(&lenient);
-        self.routes.iter().chain(&self.documented).find(is_like).map_or(Found::None, Found::Like)
+        let is_like = |route: &&Route| route.template.is_like(&lenient) && route.fits_like(host, method);
+        all().find(is_like).map_or(Found::None, Found::Like)
     }
 }
