@@ -4,6 +4,7 @@
 //! cut, which is another status than broken; integers of any length keep their digits; and the id of a call is kept as it
 //! was written, because it is sent back. A test holds the two readers to the same language.
 
+use serde_json::map::Entry as MapEntry;
 use serde_json::{Map, Value};
 
 use super::{Broken, short};
@@ -182,7 +183,10 @@ impl<'a> Reader<'a> {
         let mut items = Vec::new();
         let mut goes_on = !self.take(b']');
         while goes_on {
-            items.push(item(self)?);
+            let item = item(self)?;
+            // Lists of one are what deep nesting is made of; left to itself, each would get room for four.
+            items.reserve_exact(usize::from(items.is_empty()));
+            items.push(item);
             goes_on = self.another(b']')?;
         }
         self.depth -= 1;
@@ -198,14 +202,18 @@ impl<'a> Reader<'a> {
             let key = self.key()?;
             let start = self.at;
             let value = self.value()?;
-            if map.contains_key(&key) {
-                self.twice.get_or_insert(short(&key));
-            } else {
-                // Only of what may be a call: the copies of an id at every depth would be nobody's.
-                if key == "id" && self.depth <= 2 {
-                    id = Some(self.since(start).to_owned());
+            // Only of what may be a call: the copies of an id at every depth would be nobody's.
+            let is_id = key == "id" && self.depth <= 2;
+            match map.entry(key) {
+                MapEntry::Occupied(first) => {
+                    self.twice.get_or_insert_with(|| short(first.key()));
                 }
-                map.insert(key, value);
+                MapEntry::Vacant(place) => {
+                    if is_id {
+                        id = Some(self.since(start).to_owned());
+                    }
+                    place.insert(value);
+                }
             }
             goes_on = self.another(b'}')?;
         }
