@@ -28,6 +28,8 @@ struct Target {
     name: &'static str,
     /// Panics where something does not hold. The answer tells kinds of outcomes apart.
     run: fn(&[u8]) -> u64,
+    /// Only reads, for the time that it takes.
+    read: fn(&[u8]),
     generate: fn(&mut Rng) -> Vec<u8>,
     /// Hard to read, and long: for the time it takes.
     large: fn(&mut Rng) -> Vec<u8>,
@@ -39,6 +41,7 @@ const TARGETS: &[Target] = &[
     Target {
         name: "message",
         run: message::run,
+        read: message::read_only,
         generate: generate::request,
         large: generate::large,
         mib_time: Duration::from_millis(50),
@@ -47,6 +50,9 @@ const TARGETS: &[Target] = &[
     Target {
         name: "score-request",
         run: message::score_request,
+        read: |bytes| {
+            message::score_request(bytes);
+        },
         generate: generate::json,
         large: generate::large_json,
         mib_time: Duration::from_millis(200),
@@ -159,18 +165,18 @@ impl Fuzzer {
         let is_large = self.count.is_multiple_of(LARGE);
         let input = if is_large { (self.target.large)(&mut self.rng) } else { self.input() };
         self.bytes += input.len() as u64;
-        let clock = if is_large { Clock::exact() } else { Clock::start() };
+        let clock = Clock::start();
         let outcome = self.run(&input)?;
         let mut took = clock.elapsed();
         let allowed = self.target.mib_time.mul_f64((input.len() as f64 / 1_048_576.0).max(1.0));
-        // A cold cache, or a neighbour on the same core: the best of some counts.
-        for _ in 0..20 {
-            if took < allowed {
+        // Without the checks, and without a cold cache or a neighbour on the same core: the best of some counts.
+        for again in 0..20 {
+            if took < allowed && (again > 0 || !is_large) {
                 break;
             }
-            let again = Clock::exact();
-            self.run(&input)?;
-            took = took.min(again.elapsed());
+            let clock = Clock::exact();
+            (self.target.read)(&input);
+            took = took.min(clock.elapsed());
         }
         if took >= allowed {
             return Err(finding(&input, &format!("took {took:?} of {allowed:?}")));
