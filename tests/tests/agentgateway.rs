@@ -312,6 +312,12 @@ async fn names_of_a_merged_list_lead_to_their_servers_and_hints_to_effects() {
     ]});
     site.list(&["bank", "mail"], list).await;
     let request = call(r#"{"name":"get_balance","arguments":{}}"#, &[("txn-token", &site.token)]);
+    let (_, _, facts) = refused(&site.ask(request.clone()).await);
+    assert_ne!(facts["threshold"], 0.0, "a server's own word makes no read of it: {facts}");
+    let trusting = "trust_hints = true\n[[rules]]\nname = \"reads\"\nmatch = { effects = [\"READ\"] }\nset = { threshold = 0.0, read = \"DENY\" }\n";
+    std::fs::write(site.folder.path().join("policy.toml"), trusting).unwrap();
+    site.server.hang_up();
+    site.server.says("policy read again").await;
     assert_eq!(refused(&site.ask(request).await).2["verdict"], "DENY", "known as a read by its hint");
 }
 
@@ -330,4 +336,24 @@ async fn responses_always_pass_and_broken_lists_do_no_harm() {
         let shown = site.client().await.check_response(response).await.unwrap().into_inner();
         assert!(matches!(shown.result, Some(Shown::Pass(_))), "{method} {result}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_watches_and_stops_nothing() {
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/examples/agentgateway");
+    let read = |name: &str| std::fs::read_to_string(example.join(name)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.toml"), read("policy.toml")).unwrap();
+    // Its files beside it, a free port in place of the usual one.
+    let at = |name: &str| format!("{:?}", folder.path().join(name));
+    let config = read("rhumb.toml")
+        .replace("\"policy.toml\"", &at("policy.toml"))
+        .replace("\"ledger\"", &at("ledger"));
+    let config = config.replace("listen = \"127.0.0.1:50051\"\n", "hold_ms = 20000\n");
+    let server = Server::start(&config).await;
+    let mut client = ExtMcpClient::new(server.connect().await.unwrap());
+    let request = call(r#"{"name":"send_money","arguments":{"to":"Eve"}}"#, &[]);
+    let shadow = client.check_request(request).await.unwrap().into_inner();
+    assert!(passes(&shadow), "{shadow:?}");
+    assert_eq!(fact(&shadow, "enforced"), Some(&ProtoValue::from(false)));
 }

@@ -11,7 +11,7 @@ use rhumb_ledger::intent::config::Provenance;
 use rhumb_proto::v1::{self, Hop, HopScore, ScoreChainRequest, ScoreChainResponse, ScoreRequest};
 
 use crate::caller::Caller;
-use crate::decide::{Decider, Draft, Place, at_most, ruling, say_effect};
+use crate::decide::{Decider, Draft, Place, at_most, ruling};
 use crate::errors::GatewayError;
 use crate::policy::{Policies, Ruling};
 use crate::record::Written;
@@ -54,6 +54,9 @@ pub async fn score_chain(
     let mut drafts: Vec<(Asked, Draft)> = drafts.into_iter().collect::<Result<_, _>>()?;
     let mut tracker = ChainTracker::default();
     for (hop, draft) in &mut drafts {
+        if let Some(digest) = decider.changed_tool(&policies, &hop.request, caller.tenant.as_str())? {
+            draft.tool_changed(hop.ruling.changed_tool, &digest);
+        }
         // Each hop of one call is an action of its own, whatever its id.
         decider.place_in(&mut tracker, &hop.place, &hop.request, "", draft, &hop.ruling);
         draft.ruled(&hop.ruling, policies.id());
@@ -124,7 +127,7 @@ fn asked(
         ..ScoreRequest::default()
     };
     Decider::check_names(&request).map_err(|e| of_hop(number, e))?;
-    say_effect(policies, &mut request, caller);
+    decider.complete(policies, &mut request, caller);
     let input = decider.input(&request).map_err(|e| of_hop(number, e))?;
     let ruling = ruling(policies, &request, caller, input.action.effect, trust);
     Ok(Asked { place: Place::from(position), request, input, ruling })

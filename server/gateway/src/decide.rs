@@ -3,7 +3,9 @@
 //! Every caller comes this way, the gRPC services and the command line alike. A decision is recorded before it is told; one
 //! that cannot be recorded is not told.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rhumb_drift::chain::ChainHop;
 use rhumb_drift::{ChainTracker, Decision as Told, Effect, InputError, Intent, Verdict};
@@ -14,7 +16,7 @@ use rhumb_ledger::intent::reason;
 use rhumb_ledger::intent::registry::Registry;
 use rhumb_ledger::{Decision, Keys, Ledger, LedgerError, Stored};
 use rhumb_proto::v1;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use ulid::Ulid;
 
 use crate::anchor::carriers;
@@ -29,6 +31,10 @@ use crate::tools::Tools;
 
 /// A request of a chain that comes again within this time gets the recorded answer.
 const RETRY_MS: u64 = 10 * 60 * 1000;
+/// What a record may take, once there is nothing left to compute.
+const RECORDED: Duration = Duration::from_millis(20);
+/// KiB of bodies that are held at once: read, each is many times as large.
+const BODIES_KB: usize = 64 << 10;
 /// Bytes of an agent's, a chain's or an enforcement point's name.
 const NAME_BYTES: usize = 256;
 
@@ -55,6 +61,8 @@ pub struct Site {
     pub policy: PolicyHandle,
     /// What tools say of themselves.
     pub tools: Tools,
+    /// KiB of bodies that are read and decided about at once.
+    pub(crate) bodies: Semaphore,
 }
 
 impl Site {
@@ -84,7 +92,8 @@ impl Site {
         chain_megabytes: u64,
     ) -> Result<Self, LedgerError> {
         let live = Live::new(chain_megabytes, ledger.clone());
-        Ok(Self { registry: Registry::new(config, keys)?, ledger, live, policy, tools: Tools::default() })
+        let (tools, bodies) = (Tools::default(), Semaphore::new(BODIES_KB));
+        Ok(Self { registry: Registry::new(config, keys)?, ledger, live, policy, tools, bodies })
     }
 }
 
@@ -102,6 +111,39 @@ impl From<v1::ChainPosition> for Place {
         let v1::ChainPosition { chain_id: chain, hop, agent, delegator, instruction } = said;
         Self { chain, hop, agent, delegator, instruction }
     }
+}
+
+/// All that is known of an action before it is scored.
+struct Prepared {
+    request: v1::ScoreRequest,
+    policies: Arc<Policies>,
+    input: ScoreInput,
+    anchor: Result<Anchor, NoAnchor>,
+    place: Option<Place>,
+    trust: Provenance,
+    ruling: Ruling,
+}
+
+impl Prepared {
+    /// What becomes of it without a score.
+    fn missing(&self) -> Option<Outcome> {
+        self.ruling.missing(self.input.action.effect, self.trust)
+    }
+}
+
+/// What the caller can mend.
+fn is_input(error: &GatewayError) -> bool {
+    matches!(error, GatewayError::Engine(EngineError::Input(_)))
+}
+
+/// A held action waits for the disk no longer than for the score.
+async fn within<T>(
+    call: &Call,
+    judged: impl Future<Output = Result<T, GatewayError>>,
+) -> Result<T, GatewayError> {
+    let Some(deadline) = call.deadline else { return judged.await };
+    let late = |_| Err(GatewayError::Engine(EngineError::Deadline));
+    tokio::time::timeout_at((deadline + RECORDED).into(), judged).await.unwrap_or_else(late)
 }
 
 /// An answer that is not placed in its chain, or not recorded, yet.
@@ -139,49 +181,18 @@ impl Decider {
     /// Input that cannot be used, an engine that cannot score it in time, a ledger that cannot record it.
     pub async fn decide(
         &self,
-        mut request: v1::ScoreRequest,
+        request: v1::ScoreRequest,
         caller: &Caller,
         call: &Call,
     ) -> Result<v1::ScoreResponse, GatewayError> {
-        Self::check_names(&request)?;
-        self.check_intent(request.intent.as_ref())?;
-        let policies = self.site.policy.now();
-        self.site.tools.describe(&mut request, caller.tenant.as_str());
-        say_effect(&policies, &mut request, caller);
-        let input = self.input(&request)?;
-        let chain_id = request.chain.as_ref().map(|chain| chain.chain_id.clone()).unwrap_or_default();
-        let anchor = self.anchor(&mut request.intent, &request.bindings, &chain_id, caller)?;
-        let place = place(&request, anchor.as_ref().ok());
-        // A proxy may know the agent, though nothing names a chain.
-        if place.is_none() && request.chain.is_some() && !caller.surface.is_proxy() {
-            return Err(InputError::new("chain.chainId", "is missing, and no token names a chain").into());
+        let prepared = self.prepare(request, caller)?;
+        match self.judge(&prepared, caller, call).await {
+            // Where the caller itself holds the action back, an error is all that it needs.
+            Err(error) if !is_input(&error) && prepared.missing().is_some() => {
+                self.without_score(prepared, error, caller).await
+            }
+            judged => judged,
         }
-        let written = Written::of(&request);
-        let trust = anchor.as_ref().map_or(Provenance::None, |anchor| anchor.provenance);
-        let ruling = ruling(&policies, &request, caller, input.action.effect, trust);
-        if ruling.pin_tools {
-            self.see_described(&request, caller).await?;
-        }
-        let changed = self.changed_tool(&policies, &request, caller.tenant.as_str())?;
-        if let (Some(place), Ok(anchor)) = (&place, &anchor)
-            && changed.is_none()
-            && anchor.constraints.check(&input.action, now_ms()).is_ok()
-            && let Some(earlier) = self.answered(&request, &written, place, anchor, policies.id(), caller)?
-        {
-            return Ok(earlier);
-        }
-        let instruction = place.as_ref().map(|place| place.instruction.as_str()).unwrap_or_default();
-        let mut draft = self.draft(&request, input, anchor, instruction, call, &ruling).await?;
-        if let Some(digest) = changed {
-            draft.tool_changed(ruling.changed_tool, &digest);
-        }
-        if let Some(place) = &place {
-            self.join(place, &request, &written.key(), caller, &mut draft, &ruling).await?;
-        }
-        draft.ruled(&ruling, policies.id());
-        // Where this fails, the action stays in its chain: it was asked for, though nobody was told.
-        self.record(&written, caller, place.as_ref(), &mut draft).await?;
-        Ok(draft.response)
     }
 
     /// Decides about one action that an enforcement point holds back until it is answered: what cannot be read has an answer
@@ -195,13 +206,83 @@ impl Decider {
         caller: &Caller,
         call: &Call,
     ) -> Result<v1::ScoreResponse, GatewayError> {
-        match self.decide(request.clone(), caller, call).await {
+        let prepared = match self.prepare(request.clone(), caller) {
+            Ok(prepared) => prepared,
+            Err(GatewayError::Engine(EngineError::Input(e))) => {
+                return self.unread(request, &Unread::unparsable(e.to_string()), caller).await;
+            }
+            Err(error) => return Err(error),
+        };
+        match within(call, self.judge(&prepared, caller, call)).await {
             Err(GatewayError::Engine(EngineError::Input(e))) => {
                 self.unread(request, &Unread::unparsable(e.to_string()), caller).await
             }
-            Err(e @ GatewayError::Engine(_)) => self.without_score(request, e, caller).await,
-            decided => decided,
+            Err(error) => self.without_score(prepared, error, caller).await,
+            judged => judged,
         }
+    }
+
+    /// All that is known before anything is scored.
+    fn prepare(&self, mut request: v1::ScoreRequest, caller: &Caller) -> Result<Prepared, GatewayError> {
+        Self::check_names(&request)?;
+        self.check_intent(request.intent.as_ref())?;
+        let policies = self.site.policy.now();
+        self.complete(&policies, &mut request, caller);
+        let input = self.input(&request)?;
+        let chain_id = request.chain.as_ref().map(|chain| chain.chain_id.clone()).unwrap_or_default();
+        let anchor = self.anchor(&mut request.intent, &request.bindings, &chain_id, caller)?;
+        let place = place(&request, anchor.as_ref().ok());
+        // A proxy may know the agent, though nothing names a chain.
+        if place.is_none() && request.chain.is_some() && !caller.surface.is_proxy() {
+            return Err(InputError::new("chain.chainId", "is missing, and no token names a chain").into());
+        }
+        let trust = anchor.as_ref().map_or(Provenance::None, |anchor| anchor.provenance);
+        let ruling = ruling(&policies, &request, caller, input.action.effect, trust);
+        Ok(Prepared { request, policies, input, anchor, place, trust, ruling })
+    }
+
+    /// What tools say of themselves, and what the operator says of them, which comes last.
+    pub(crate) fn complete(&self, policies: &Policies, request: &mut v1::ScoreRequest, caller: &Caller) {
+        let tenant = caller.tenant.as_str();
+        self.site.tools.describe(request, tenant, policies.trusts_hints());
+        let Some(action) = &mut request.action else { return };
+        if let Some(effect) = policies.effect(tenant, &action.server, &action.tool) {
+            action.effect = convert::effect_message(effect).into();
+        }
+    }
+
+    /// Scores, places and records what was prepared, or finds that this was done before.
+    async fn judge(
+        &self,
+        prepared: &Prepared,
+        caller: &Caller,
+        call: &Call,
+    ) -> Result<v1::ScoreResponse, GatewayError> {
+        let Prepared { request, policies, input, anchor, place, ruling, .. } = prepared;
+        let written = Written::of(request);
+        let changed = self.changed_tool(policies, request, caller.tenant.as_str())?;
+        // A proxy lets each action through that passes: each is a decision of its own, whatever its id, which the agent
+        // may have chosen.
+        if let (Some(place), Ok(anchor)) = (place, anchor)
+            && changed.is_none()
+            && !caller.surface.is_proxy()
+            && anchor.constraints.check(&input.action, now_ms()).is_ok()
+            && let Some(earlier) = self.answered(request, &written, place, anchor, policies.id(), caller)?
+        {
+            return Ok(earlier);
+        }
+        let instruction = place.as_ref().map(|place| place.instruction.as_str()).unwrap_or_default();
+        let mut draft = self.draft(request, input.clone(), anchor.clone(), instruction, call, ruling).await?;
+        if let Some(digest) = changed {
+            draft.tool_changed(ruling.changed_tool, &digest);
+        }
+        if let Some(place) = place {
+            self.join(place, request, &written.key(), caller, &mut draft, ruling).await?;
+        }
+        draft.ruled(ruling, policies.id());
+        // Where this fails, the action stays in its chain: it was asked for, though nobody was told.
+        self.record(&written, caller, place.as_ref(), &mut draft).await?;
+        Ok(draft.response)
     }
 
     /// Records the answer to a request that could not be read, or not whole.
@@ -210,62 +291,58 @@ impl Decider {
     /// If the ledger cannot record it.
     pub async fn unread(
         &self,
-        request: v1::ScoreRequest,
+        mut request: v1::ScoreRequest,
         why: &Unread,
         caller: &Caller,
     ) -> Result<v1::ScoreResponse, GatewayError> {
-        let (policies, ruling) = self.blind(&request, caller);
+        let policies = self.site.policy.now();
+        self.complete(&policies, &mut request, caller);
+        let said = request.action.as_ref().and_then(|action| convert::effect(action.effect).ok());
+        let ruling = ruling(&policies, &request, caller, said.unwrap_or_default(), Provenance::None);
         let told = Told { verdict: why.verdict.unwrap_or(ruling.verdicts.unparsable), reason: why.reason };
         let response = convert::unread(request.request_id.clone(), why, told, Some(&self.engine));
-        self.tell(request, response, told, caller, &ruling, policies.id()).await
+        let mut draft = Draft { response, effect: Effect::Unknown, told, handed: HandedDown::default() };
+        draft.ruled(&ruling, policies.id());
+        self.tell(request, &mut draft, caller).await?;
+        Ok(draft.response)
     }
 
-    /// Records that there is no score, and answers where the policy says how.
+    /// Records that there is no score, and answers where the policy says how. To stop needs no record; to pass does.
     async fn without_score(
         &self,
-        request: v1::ScoreRequest,
+        prepared: Prepared,
         error: GatewayError,
         caller: &Caller,
     ) -> Result<v1::ScoreResponse, GatewayError> {
-        let (policies, ruling) = self.blind(&request, caller);
+        let Prepared { request, policies, input, trust, ruling, .. } = prepared;
+        let effect = input.action.effect;
+        let outcome = ruling.missing(effect, trust);
         let told = Told { verdict: Verdict::Abstain, reason: errors::reason(&error) };
         let response = convert::failed(request.request_id.clone(), told.reason, &self.engine);
-        let mut response = self.tell(request, response, told, caller, &ruling, policies.id()).await?;
-        let outcome = ruling.missing().ok_or(error)?;
-        response.outcome = outcome.message().into();
-        Ok(response)
-    }
-
-    /// The ruling about an action of which nothing but its names is known.
-    fn blind(&self, request: &v1::ScoreRequest, caller: &Caller) -> (Arc<Policies>, Ruling) {
-        let policies = self.site.policy.now();
-        let said = request.action.as_ref().and_then(|action| convert::effect(action.effect).ok());
-        let ruling = ruling(&policies, request, caller, said.unwrap_or_default(), Provenance::None);
-        (policies, ruling)
+        let mut draft = Draft { response, effect, told, handed: HandedDown::default() };
+        draft.ruled(&ruling, policies.id());
+        draft.response.outcome = outcome.map_or(v1::Outcome::Unspecified, Outcome::message).into();
+        // What waits for the disk is written all the same.
+        let recorded = tokio::time::timeout(RECORDED, self.tell(request, &mut draft, caller)).await;
+        let is_recorded = matches!(recorded, Ok(Ok(())));
+        match outcome {
+            Some(Outcome::Stop) => Ok(draft.response),
+            Some(Outcome::Pass) if is_recorded => Ok(draft.response),
+            _ => Err(error),
+        }
     }
 
     /// Records an answer that no anchor and no chain has a part in.
     async fn tell(
         &self,
         mut request: v1::ScoreRequest,
-        response: v1::ScoreResponse,
-        told: Told,
+        draft: &mut Draft,
         caller: &Caller,
-        ruling: &Ruling,
-        policy: &str,
-    ) -> Result<v1::ScoreResponse, GatewayError> {
+    ) -> Result<(), GatewayError> {
         if let Some(intent) = &mut request.intent {
             intent.token.clear();
         }
-        let mut draft = Draft { response, effect: Effect::Unknown, told, handed: HandedDown::default() };
-        draft.ruled(ruling, policy);
-        if draft.response.status() == v1::Status::Failed {
-            // In the record stands what became of it, as far as that is known here.
-            let outcome = ruling.missing().map_or(v1::Outcome::Unspecified, Outcome::message);
-            draft.response.outcome = outcome.into();
-        }
-        self.record(&Written::of(&request), caller, None, &mut draft).await?;
-        Ok(draft.response)
+        self.record(&Written::of(&request), caller, None, draft).await
     }
 
     /// The action and its context as checked types.
@@ -501,11 +578,12 @@ impl Decider {
 
 impl Draft {
     /// The tool says something else of itself than what was pinned.
-    fn tool_changed(&mut self, floor: Verdict, digest: &str) {
+    pub(crate) fn tool_changed(&mut self, floor: Verdict, digest: &str) {
         if let Some(evidence) = &mut self.response.evidence {
             evidence.findings.push(format!("tool_changed:{digest}"));
         }
-        if self.told.verdict < floor {
+        // ABSTAIN says least: where nothing is known of the action, this is.
+        if self.told.verdict == Verdict::Abstain || self.told.verdict < floor {
             self.told = Told { verdict: floor, reason: reason::TOOL_CHANGED };
             self.response.verdict = convert::verdict(floor).into();
             self.response.reason_code = reason::TOOL_CHANGED.to_owned();
@@ -529,16 +607,8 @@ impl Draft {
     }
 }
 
-/// What the operator says of a tool's effect comes before what the caller says.
-pub(crate) fn say_effect(policies: &Policies, request: &mut v1::ScoreRequest, caller: &Caller) {
-    let Some(action) = &mut request.action else { return };
-    if let Some(effect) = policies.effect(caller.tenant.as_str(), &action.server, &action.tool) {
-        action.effect = convert::effect_message(effect).into();
-    }
-}
-
 /// What the policy says about an action; the request may ask for a mode, and demand more.
-pub(crate) fn ruling(
+pub fn ruling(
     policies: &Policies,
     request: &v1::ScoreRequest,
     caller: &Caller,

@@ -1,9 +1,10 @@
 //! One HTTP request that an enforcement point holds back: taken apart, each action decided, put together again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use rhumb_drift::Verdict;
+use rhumb_engine::EngineError;
 use rhumb_proto::v1;
 
 use crate::caller::Caller;
@@ -13,6 +14,9 @@ use crate::decide::Decider;
 use crate::errors::GatewayError;
 use crate::message::{self, Asked, Broken, HttpMessage, Item, Kind, Reading, RpcId, What};
 use crate::policy::Mode;
+
+/// When there may be room for bodies again.
+const FULL_RETRY: Duration = Duration::from_millis(20);
 
 /// One HTTP request, and what the enforcement point says of it.
 #[derive(Debug, Clone)]
@@ -105,6 +109,10 @@ pub async fn ask(
     caller: &Caller,
     deadline: Instant,
 ) -> Result<Answered, GatewayError> {
+    let kilobytes = u32::try_from(asking.message.body.len() / 1024 + 1).unwrap_or(u32::MAX);
+    let full = |_| EngineError::Overloaded { retry_after: FULL_RETRY };
+    // Until all is answered: bodies are held back before the engine knows of them.
+    let _room = decider.site().bodies.try_acquire_many(kilobytes).map_err(full)?;
     let policies = decider.site().policy.now();
     let Reading { kind, is_batch, items, carried, dropped } =
         message::read(&asking.message, asking.kind, policies.reading());
@@ -221,7 +229,7 @@ impl Template<'_> {
             tool: tool.clone(),
             tool_description: tool_description.clone(),
             // As text: an argument may hold more digits than a number of a message.
-            arguments_json: serde_json::Value::Object(arguments.clone()).to_string(),
+            arguments_json: serde_json::to_string(arguments).unwrap_or_default(),
             text: text.clone(),
             effect: convert::effect_message(*effect).into(),
             ..v1::Action::default()
@@ -266,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_has_no_score_costs_the_request_unless_it_is_stopped_anyway() {
-        let late = || Err((RpcId::Absent, GatewayError::Engine(rhumb_engine::EngineError::Deadline)));
+        let late = || Err((RpcId::Absent, GatewayError::Engine(EngineError::Deadline)));
         let passes = || Ok(decided(v1::Verdict::Allow, v1::Outcome::Pass, 0.1));
         let stops = || Ok(decided(v1::Verdict::Deny, v1::Outcome::Stop, 0.99));
         assert!(together(vec![passes(), late()], batch(Vec::new())).is_err());

@@ -1,25 +1,32 @@
 //! What an enforcement point is told besides pass or stop: the same names in every contract, and no words of users.
 
+use rhumb_ledger::intent::reason;
 use rhumb_proto::v1;
 use serde_json::{Map, Value, json};
 
 /// What an agent reads where its action is stopped.
 pub fn sentence(response: &v1::ScoreResponse) -> &'static str {
     match (response.status(), response.verdict()) {
+        _ if response.reason_code == reason::METHOD_REFUSED
+            || response.reason_code == reason::UPGRADE_REFUSED =>
+        {
+            "Requests of this kind are not let through here."
+        }
         (v1::Status::Unparsable | v1::Status::Truncated, _) => "The action could not be read whole.",
         (_, v1::Verdict::Escalate) => "A person must approve this action.",
         (v1::Status::NoAnchor, _) => "No valid authorising request came with the action.",
         (v1::Status::Limited, _) => "A limit of the authorising request forbids the action.",
         (v1::Status::Failed, _) => "The action could not be checked.",
+        _ if response.reason_code == reason::TOOL_CHANGED => "The tool is not described as it was before.",
         (_, v1::Verdict::Abstain) => "The action could not be judged.",
         _ => "The action does not serve the authorising request.",
     }
 }
 
 /// The reason on the wire: that a person is asked is what a point can act on.
-pub fn reason(response: &v1::ScoreResponse) -> &str {
+pub fn reason_code(response: &v1::ScoreResponse) -> &str {
     match response.verdict() {
-        v1::Verdict::Escalate => rhumb_ledger::intent::reason::HUMAN_NEEDED,
+        v1::Verdict::Escalate => reason::HUMAN_NEEDED,
         _ => &response.reason_code,
     }
 }
@@ -30,7 +37,7 @@ pub fn facts(response: &v1::ScoreResponse) -> Map<String, Value> {
         ("decision_id", response.decision_id.as_str()),
         ("verdict", response.verdict().as_str_name()),
         ("status", response.status().as_str_name()),
-        ("reason_code", reason(response)),
+        ("reason_code", reason_code(response)),
         ("policy", &response.policy),
     ];
     let mut facts: Map<String, Value> = texts

@@ -3,6 +3,8 @@
 //! An agent chooses tools by their descriptions, so a server that rewrites one can make a tool look like what it is not
 //! (tool masquerade). The pin lives as long as its record: with a retention rule a tool is pinned anew after that time.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::LedgerError;
@@ -10,8 +12,8 @@ use crate::ledger::Outcome;
 use crate::record::{Event, ToolSeen};
 use crate::tables::{Read, Table, Write};
 
-/// Tools of one tenant that are pinned; those beyond are not.
-pub const MAX_TENANT_TOOLS: u64 = 100_000;
+/// Tools of one server, for one tenant, that are pinned; those beyond are not. Another server's have room of their own.
+pub const MAX_SERVER_TOOLS: u64 = 4096;
 
 /// First byte of the keys of pins, of their index by record, and of the counts.
 const PIN: u8 = 0;
@@ -53,19 +55,24 @@ pub fn see(tables: &dyn Read, seen: Vec<ToolSeen>) -> Outcome<usize> {
 
 fn plan(tables: &dyn Read, seen: Vec<ToolSeen>) -> Result<(Vec<Event>, usize), LedgerError> {
     let (mut events, mut left_out) = (Vec::new(), 0);
-    for (i, tool) in seen.iter().enumerate() {
-        let same = |other: &ToolSeen| {
-            (&other.tenant, &other.server, &other.tool) == (&tool.tenant, &tool.server, &tool.tool)
-        };
-        if seen.iter().take(i).any(same) {
+    let (mut done, mut new) = (HashSet::new(), HashMap::new());
+    for tool in &seen {
+        let server = (&tool.tenant, &tool.server);
+        if !done.insert((server, &tool.tool)) {
             continue;
         }
-        let pinned = events.len() as u64 + count(tables, &tool.tenant)?;
         match pin(tables, &tool.tenant, &tool.server, &tool.tool)? {
-            None if pinned >= MAX_TENANT_TOOLS => left_out += 1,
-            None => events.push(Event::ToolPinned(tool.clone())),
             Some(pin) if pin.last == tool.digest => {}
             Some(_) => events.push(Event::ToolChanged(tool.clone())),
+            None => {
+                let new = new.entry(server).or_insert(0);
+                if count(tables, &tool.tenant, &tool.server)? + *new >= MAX_SERVER_TOOLS {
+                    left_out += 1;
+                    continue;
+                }
+                *new += 1;
+                events.push(Event::ToolPinned(tool.clone()));
+            }
         }
     }
     Ok((events, left_out))
@@ -80,8 +87,8 @@ pub(crate) fn pinned(tables: &mut dyn Write, seen: &ToolSeen, seq: u64) -> Resul
     put(tables, &key, &Pin { digest: seen.digest.clone(), last: seen.digest.clone(), changed: None, seq })?;
     let of = (&seen.tenant, &seen.server, &seen.tool);
     tables.put(Table::Tools, &record_key(seq), &bytes(&of)?)?;
-    let count = count(tables, &seen.tenant)?.saturating_add(1);
-    tables.put(Table::Tools, &count_key(&seen.tenant), &count.to_be_bytes())
+    let count = count(tables, &seen.tenant, &seen.server)?.saturating_add(1);
+    tables.put(Table::Tools, &count_key(&seen.tenant, &seen.server), &count.to_be_bytes())
 }
 
 /// Notes what was seen in place of what holds.
@@ -103,8 +110,11 @@ pub(crate) fn retire(tables: &mut dyn Write, through: u64) -> Result<(), LedgerE
             let (tenant, server, tool): (String, String, String) = parse(of)?;
             tables.remove(Table::Tools, key)?;
             tables.remove(Table::Tools, &pin_key(&tenant, &server, &tool))?;
-            let count = count(tables, &tenant)?.saturating_sub(1);
-            tables.put(Table::Tools, &count_key(&tenant), &count.to_be_bytes())?;
+            let count = count(tables, &tenant, &server)?.saturating_sub(1);
+            match count {
+                0 => tables.remove(Table::Tools, &count_key(&tenant, &server))?,
+                _ => tables.put(Table::Tools, &count_key(&tenant, &server), &count.to_be_bytes())?,
+            }
         }
         if old.len() < RETIRED_AT_ONCE {
             return Ok(());
@@ -112,8 +122,8 @@ pub(crate) fn retire(tables: &mut dyn Write, through: u64) -> Result<(), LedgerE
     }
 }
 
-fn count(tables: &dyn Read, tenant: &str) -> Result<u64, LedgerError> {
-    let bytes = tables.get(Table::Tools, &count_key(tenant))?;
+fn count(tables: &dyn Read, tenant: &str, server: &str) -> Result<u64, LedgerError> {
+    let bytes = tables.get(Table::Tools, &count_key(tenant, server))?;
     Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes))
 }
 
@@ -132,8 +142,17 @@ fn parse<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, LedgerError> {
 }
 
 fn pin_key(tenant: &str, server: &str, tool: &str) -> Vec<u8> {
-    let mut key = vec![PIN];
-    for part in [tenant, server, tool] {
+    key(PIN, &[tenant, server, tool])
+}
+
+fn count_key(tenant: &str, server: &str) -> Vec<u8> {
+    key(COUNT, &[tenant, server])
+}
+
+/// With its length before each part, so that parts that run into each other are told apart.
+fn key(kind: u8, parts: &[&str]) -> Vec<u8> {
+    let mut key = vec![kind];
+    for part in parts {
         key.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
         key.extend(part.as_bytes());
     }
@@ -142,10 +161,6 @@ fn pin_key(tenant: &str, server: &str, tool: &str) -> Vec<u8> {
 
 fn record_key(seq: u64) -> Vec<u8> {
     [&[RECORD][..], &seq.to_be_bytes()].concat()
-}
-
-fn count_key(tenant: &str) -> Vec<u8> {
-    [&[COUNT], tenant.as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -198,14 +213,14 @@ mod tests {
         retire(&mut tables, 8).unwrap();
         assert_eq!(pin(&tables, "blue", "bank", "a").unwrap(), None);
         assert!(pin(&tables, "blue", "bank", "c").unwrap().is_some());
-        assert_eq!(count(&tables, "blue").unwrap(), 1);
+        assert_eq!(count(&tables, "blue", "bank").unwrap(), 1);
         assert_eq!(show(&mut tables, &[("a", "2")], 10), [Event::ToolPinned(seen("a", "2"))]);
     }
 
     #[test]
     fn a_flood_of_tools_finds_no_room() {
         let mut tables = MemoryTables::default();
-        tables.put(Table::Tools, &count_key("blue"), &(MAX_TENANT_TOOLS - 1).to_be_bytes()).unwrap();
+        tables.put(Table::Tools, &count_key("blue", "bank"), &(MAX_SERVER_TOOLS - 1).to_be_bytes()).unwrap();
         let tools = vec![seen("a", "1"), seen("b", "1"), seen("c", "1")];
         let outcome = see(&tables, tools);
         assert_eq!((outcome.events.len(), outcome.reply.unwrap()), (1, 2));

@@ -180,6 +180,15 @@ pub struct ScoreArgs {
     /// Decides by this policy file (TOML): what it would have done is in `verdict`, `outcome` and `rules`.
     #[arg(long, value_name = "FILE", conflicts_with = "server")]
     pub policy: Option<PathBuf>,
+    /// With --policy: the server's configuration, for what the policy leaves out.
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    pub config: Option<PathBuf>,
+    /// With --policy: on whose account.
+    #[arg(long, value_name = "NAME", default_value = "default", requires = "policy")]
+    pub tenant: String,
+    /// With --policy: score, envoy, openshell, agentgateway, litellm or claude_code.
+    #[arg(long, value_name = "SURFACE", default_value = "score", requires = "policy")]
+    pub surface: String,
     /// Prints each answer in words, for a person, instead of as JSON.
     #[arg(long)]
     pub explain: bool,

@@ -1,32 +1,31 @@
 //! A decision as the gateway reads it. `Pass` is an empty message: one of the results is always set.
 
 use pbjson_types::Struct;
-use rhumb_ledger::intent::reason;
 use rhumb_proto::agentgateway::authorization_error::Code;
 use rhumb_proto::agentgateway::mcp_request_result::Result as Outcome;
 use rhumb_proto::agentgateway::{AuthorizationError, HeaderMutation, McpHeader, McpRequestResult, Pass};
 use rhumb_proto::v1;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::convert;
 use crate::told;
 
-/// Not asked about.
-pub(super) fn pass() -> McpRequestResult {
-    McpRequestResult { result: Some(Outcome::Pass(Pass {})), ..McpRequestResult::default() }
-}
+const DECISION: &str = "x-rhumb-decision";
+const VERDICT: &str = "x-rhumb-verdict";
+const DRIFT: &str = "x-rhumb-drift";
+const INTENT: &str = "x-rhumb-intent-id";
 
-/// Parameters that nobody reads.
-pub(super) fn too_large(most: usize) -> McpRequestResult {
-    let facts = json!({"verdict": "DENY", "status": "UNPARSABLE", "reason_code": reason::ACTION_UNPARSABLE});
-    let said = format!("The parameters have more than {most} bytes.");
-    error(Code::Invalid, said, &facts)
+/// Not asked about. What the agent may have written in our name goes no further.
+pub(super) fn pass() -> McpRequestResult {
+    let remove = [DECISION, VERDICT, DRIFT, INTENT].map(str::to_owned).to_vec();
+    let header_mutation = Some(HeaderMutation { remove, ..HeaderMutation::default() });
+    McpRequestResult { result: Some(Outcome::Pass(Pass {})), header_mutation, metadata: None }
 }
 
 /// What was decided.
 pub(super) fn of(response: &v1::ScoreResponse) -> McpRequestResult {
     let facts = told::facts(response);
-    if response.outcome() == v1::Outcome::Stop {
+    if response.outcome() != v1::Outcome::Pass {
         let code = match response.status() {
             v1::Status::Unparsable | v1::Status::Truncated if response.drift.is_none() => Code::Invalid,
             _ => Code::PermissionDenied,
@@ -45,14 +44,14 @@ fn error(code: Code, reason: String, facts: &Value) -> McpRequestResult {
 /// All three, always: an agent may have sent its own, and `set` replaces. The intent's id is for nobody upstream.
 fn headers(response: &v1::ScoreResponse) -> HeaderMutation {
     let header = |key: &str, value: String| McpHeader { key: key.to_owned(), value: value.into_bytes() };
-    let mut remove = vec!["x-rhumb-intent-id".to_owned()];
+    let mut remove = vec![INTENT.to_owned()];
     let mut set = vec![
-        header("x-rhumb-decision", response.decision_id.clone()),
-        header("x-rhumb-verdict", response.verdict().as_str_name().to_owned()),
+        header(DECISION, response.decision_id.clone()),
+        header(VERDICT, response.verdict().as_str_name().to_owned()),
     ];
     match response.drift {
-        Some(drift) => set.push(header("x-rhumb-drift", format!("{drift:.3}"))),
-        None => remove.push("x-rhumb-drift".to_owned()),
+        Some(drift) => set.push(header(DRIFT, format!("{drift:.3}"))),
+        None => remove.push(DRIFT.to_owned()),
     }
     HeaderMutation { set, remove }
 }
@@ -64,6 +63,7 @@ fn metadata(facts: Map<String, Value>) -> Option<Struct> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn response(verdict: v1::Verdict, outcome: v1::Outcome) -> v1::ScoreResponse {
         v1::ScoreResponse {
@@ -81,14 +81,14 @@ mod tests {
     #[test]
     fn every_outcome_sets_one_of_the_results() {
         use v1::Outcome::{Pass as Passes, Stop, Unspecified};
-        for (outcome, refuses) in [(Passes, false), (Stop, true), (Unspecified, false)] {
+        for (outcome, refuses) in [(Passes, false), (Stop, true), (Unspecified, true)] {
             for verdict in [v1::Verdict::Allow, v1::Verdict::Warn, v1::Verdict::Deny, v1::Verdict::Abstain] {
                 let result = of(&response(verdict, outcome)).result;
                 assert_eq!(matches!(result, Some(Outcome::Error(_))), refuses, "{verdict:?} {outcome:?}");
                 assert!(result.is_some());
             }
         }
-        assert!(pass().result.is_some() && too_large(1).result.is_some());
+        assert!(pass().result.is_some());
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::policy::Mode;
 const TAKEN: [&str; 6] =
     ["txn-token", "rhumb-intent", "mcp-session-id", "traceparent", "baggage", "x-request-id"];
 
+/// The name of the enforcement point in records.
+const POINT: &str = "agentgateway";
+
 /// What the operator's expressions say of a request.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Known {
@@ -40,41 +43,54 @@ impl Known {
     /// INVALID_ARGUMENT where the operator's expressions came to what cannot be used: a mode that nobody knows must not
     /// become another one.
     pub fn of_context(context: Option<&Struct>) -> Result<Self, Status> {
-        let text = |key: &str| match context.and_then(|c| c.fields.get(key)).and_then(|v| v.kind.as_ref()) {
-            Some(Is::StringValue(text)) => text.clone(),
-            Some(Is::NumberValue(number)) => number.to_string(),
-            _ => String::new(),
-        };
         let bad = |key: &str, problem: &str| {
             errors::bad_request(&InputError::new(format!("metadata_context.{key}"), problem))
         };
-        let mode = match text("rhumb_mode").as_str() {
+        let text = |key: &str| match context.and_then(|c| c.fields.get(key)).map(|v| v.kind.as_ref()) {
+            None | Some(None | Some(Is::NullValue(_))) => Ok(String::new()),
+            Some(Some(Is::StringValue(text))) => Ok(text.clone()),
+            Some(Some(Is::NumberValue(number))) => Ok(number.to_string()),
+            Some(_) => Err(bad(key, "is neither text nor a number")),
+        };
+        let mode = match text("rhumb_mode")?.as_str() {
             "" => None,
             "enforce" => Some(Mode::Enforce),
             "shadow" => Some(Mode::Shadow),
             _ => return Err(bad("rhumb_mode", "is neither enforce nor shadow")),
         };
-        let hop = match text("hop").as_str() {
+        let hop = match text("hop")?.as_str() {
             "" => 0,
             hop => hop.parse().map_err(|_| bad("hop", "is no number of a hop"))?,
         };
-        let has_token = context.is_some_and(|c| c.fields.contains_key("rhumb_intent_token"));
+        let token = text("rhumb_intent_token")?;
         Ok(Self {
-            policy: text("rhumb_policy"),
+            policy: text("rhumb_policy")?,
             mode,
-            // A token that came to nothing is given all the same: one that was broken must not help more than none. An
-            // expression that fails is left out by the gateway.
-            token: has_token.then(|| text("rhumb_intent_token")).filter(|token| !token.is_empty()),
-            agent: text("agent_id"),
-            delegator: text("delegator"),
+            // The gateway leaves an expression out that came to nothing; one that came to nothing and is there says that no
+            // header was.
+            token: (!token.is_empty()).then_some(token),
+            agent: text("agent_id")?,
+            delegator: text("delegator")?,
             hop,
-            tenant: text("tenant"),
+            tenant: text("tenant")?,
         })
     }
 
     /// The caller on the account that the operator names.
     pub fn caller(&self, caller: Caller) -> Result<Caller, Status> {
         if self.tenant.is_empty() { Ok(caller) } else { caller.on_account(&self.tenant) }
+    }
+
+    /// A request whose parameters nobody reads.
+    pub fn unread(&self, request: &McpRequest) -> v1::ScoreRequest {
+        let server = request.service_names.first().cloned().unwrap_or_default();
+        v1::ScoreRequest {
+            action: Some(v1::Action { server, ..v1::Action::default() }),
+            policy_id: self.policy.clone(),
+            mode: self.mode.map_or(v1::Mode::Unspecified, Mode::message).into(),
+            enforcement_point: POINT.to_owned(),
+            ..v1::ScoreRequest::default()
+        }
     }
 
     pub fn asking<'a>(&self, request: &McpRequest, headers: &'a Headers, body: &'a [u8]) -> Asking<'a> {
@@ -110,7 +126,7 @@ impl Known {
             policy_id: self.policy.clone(),
             mode: self.mode,
             min_provenance: v1::Provenance::Unspecified,
-            enforcement_point: "agentgateway".to_owned(),
+            enforcement_point: POINT.to_owned(),
             request_id: headers.one("x-request-id").unwrap_or_default().to_owned(),
             chain,
             carried,

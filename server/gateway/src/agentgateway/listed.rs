@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rhumb_drift::Effect;
 use rhumb_proto::agentgateway::McpResponse;
 use rhumb_proto::json;
 use serde_json::Value;
@@ -10,7 +9,7 @@ use serde_json::Value;
 use crate::tools::Described;
 
 /// Tools of one list that are looked at.
-const TOOLS: usize = 10_000;
+const TOOLS: usize = 4096;
 /// Bytes of a name; one that is longer is no tool that anybody calls.
 const NAME_BYTES: usize = 1024;
 
@@ -25,41 +24,27 @@ pub(super) fn tools(response: &McpResponse) -> BTreeMap<String, Vec<(String, Des
         return found;
     };
     for tool in tools.into_iter().take(TOOLS) {
-        let Some(name) = tool.get("name").and_then(Value::as_str).filter(|name| name.len() <= NAME_BYTES)
-        else {
+        let name = tool.get("name").and_then(Value::as_str).filter(|name| name.len() <= NAME_BYTES);
+        let Some((server, name)) = name.and_then(|name| unmuxed(name, &response.service_names)) else {
             continue;
         };
-        let Some((server, name)) = unmuxed(name, &response.service_names) else { continue };
-        found.entry(server.to_owned()).or_default().push((name.to_owned(), described(&tool)));
+        found.entry(server.to_owned()).or_default().push((name.to_owned(), Described::of(&tool)));
     }
     found
 }
 
-/// The server and its own name of a tool. With several servers the gateway puts the server's name and `_` before it.
+/// The server and its own name of a tool. With several servers the gateway puts the server's name and `_` before it; a name
+/// that could be of two servers is of none, or one could speak for the other.
 fn unmuxed<'a>(name: &'a str, servers: &'a [String]) -> Option<(&'a str, &'a str)> {
     if let [server] = servers {
         return Some((server, name));
     }
-    let own =
-        |server: &'a String| Some((server.as_str(), name.strip_prefix(server.as_str())?.strip_prefix('_')?));
-    servers.iter().filter_map(own).max_by_key(|(server, _)| server.len())
-}
-
-fn described(tool: &Value) -> Described {
-    let hint =
-        |name: &str| tool.get("annotations").and_then(|hints| hints.get(name)).and_then(Value::as_bool);
-    let effect = match (hint("readOnlyHint"), hint("destructiveHint")) {
-        // Both at once is no hint.
-        (Some(true), Some(true)) => Effect::Unknown,
-        (Some(true), _) => Effect::Read,
-        (Some(false), _) | (None, Some(true)) => Effect::Write,
-        (None, _) => Effect::Unknown,
+    let own = |server: &'a String| {
+        let name = name.strip_prefix(server.as_str())?.strip_prefix('_')?;
+        (!name.is_empty()).then_some((server.as_str(), name))
     };
-    Described {
-        description: tool.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        schema: tool.get("inputSchema").and_then(Value::as_object).cloned(),
-        effect,
-    }
+    let mut found = servers.iter().filter_map(own);
+    found.next().filter(|_| found.next().is_none())
 }
 
 #[cfg(test)]
@@ -75,29 +60,16 @@ mod tests {
     }
 
     #[test]
-    fn names_of_a_merged_list_are_taken_apart_by_the_longest_server() {
+    fn a_name_of_a_merged_list_is_of_the_one_server_that_it_can_be_of() {
         let result =
-            r#"{"tools":[{"name":"bank_eu_send","description":"a"},{"name":"bank_list"},{"name":"other"}]}"#;
-        let found = list(&["bank", "bank_eu"], result);
-        assert_eq!(found["bank_eu"][0].0, "send");
+            r#"{"tools":[{"name":"bank_eu_send"},{"name":"bank_list"},{"name":"mail_send"},{"name":"x"}]}"#;
+        let found = list(&["bank", "bank_eu", "mail"], result);
         assert_eq!(found["bank"][0].0, "list");
+        assert_eq!(found["mail"][0].0, "send");
         assert_eq!(found.len(), 2);
+        assert_eq!(found["bank"].len(), 1, "bank_eu_send may be of bank, or of bank_eu");
         let single = list(&["bank"], r#"{"tools":[{"name":"bank_list"}]}"#);
         assert_eq!(single["bank"][0].0, "bank_list", "one server: names are its own");
-    }
-
-    #[test]
-    fn hints_say_what_a_tool_does_unless_they_contradict() {
-        let effect = |hints: &str| {
-            let result = format!(r#"{{"tools":[{{"name":"t","annotations":{hints}}}]}}"#);
-            list(&["s"], &result)["s"][0].1.effect
-        };
-        assert_eq!(effect(r#"{"readOnlyHint":true}"#), Effect::Read);
-        assert_eq!(effect(r#"{"readOnlyHint":false}"#), Effect::Write);
-        assert_eq!(effect(r#"{"destructiveHint":true}"#), Effect::Write);
-        assert_eq!(effect(r#"{"readOnlyHint":true,"destructiveHint":true}"#), Effect::Unknown);
-        assert_eq!(effect(r#"{"readOnlyHint":"true"}"#), Effect::Unknown);
-        assert_eq!(effect("{}"), Effect::Unknown);
     }
 
     #[test]

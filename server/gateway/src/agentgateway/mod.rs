@@ -14,14 +14,15 @@ use rhumb_proto::agentgateway::{
 use tonic::{Request, Response, Status};
 
 use crate::caller::Caller;
+use crate::convert::Unread;
 use crate::errors;
 use crate::front::Front;
-use crate::point::{self, ItemAnswer};
+use crate::point;
 use crate::surface::Surface;
 
 /// What the gateway may send, bytes: it has no limit of its own.
 pub const MESSAGE_BYTES: usize = 16 << 20;
-/// Parameters of a request, bytes; beyond, the request is refused as INVALID.
+/// Parameters of a request, bytes; beyond, the request counts as unreadable.
 const PARAMS_BYTES: usize = 4 << 20;
 /// Methods whose requests are asked about; lists and the rest pass.
 const ASKED: [&str; 3] = ["tools/call", "resources/read", "prompts/get"];
@@ -49,22 +50,22 @@ impl ExtMcp for ExtMcpApi {
         if !ASKED.contains(&request.method.as_str()) {
             return Ok(Response::new(answer::pass()));
         }
-        if request.mcp_request.as_ref().is_some_and(|params| params.len() > PARAMS_BYTES) {
-            return Ok(Response::new(answer::too_large(PARAMS_BYTES)));
-        }
         let known = asking::Known::of(&request)?;
         let caller = known.caller(Caller { surface: Surface::AgentGateway, ..caller })?;
         let decider = self.0.decider()?;
+        if request.mcp_request.as_ref().is_some_and(|params| params.len() > PARAMS_BYTES) {
+            let why = Unread::unparsable(format!("the parameters have more than {PARAMS_BYTES} bytes"));
+            let asked = known.unread(&request);
+            let response = decider.unread(asked, &why, &caller).await.map_err(|e| errors::status(&e))?;
+            return Ok(Response::new(answer::of(&response)));
+        }
         let body = asking::body(&request);
         let headers = asking::headers(&request, &body);
         let asking = known.asking(&request, &headers, &body);
         let answered = point::ask(&decider, asking, &caller, deadline).await;
         let answered = answered.map_err(|e| errors::status(&e))?;
-        let decided = answered.items.into_iter().find_map(|(_, item)| match item {
-            ItemAnswer::Decided(response) => Some(response),
-            ItemAnswer::Passed(_) => None,
-        });
-        Ok(Response::new(decided.map_or_else(answer::pass, |response| answer::of(&response))))
+        let told = answered.stopped().or_else(|| answered.told());
+        Ok(Response::new(told.map_or_else(answer::pass, answer::of)))
     }
 
     async fn check_response(

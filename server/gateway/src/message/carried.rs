@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use super::Headers;
 use super::query::decode;
 
+/// Keys of one request that are looked up.
+const KEYS: usize = 64;
 /// Characters of an id of an intent.
 const ULID: usize = 26;
 /// What W3C allows of baggage.
@@ -83,6 +85,9 @@ impl Carried {
     }
 
     fn key(&mut self, kind: BindingKind, value: &str) {
+        if self.keys.len() >= KEYS {
+            return;
+        }
         let is_key = (1..=256).contains(&value.len()) && value.bytes().all(|b| (b' '..=b'~').contains(&b));
         let key = BindingKey { kind, value: value.to_owned() };
         if is_key && !self.keys.contains(&key) {

@@ -2,15 +2,17 @@
 //!
 //! Where the operator says nothing (`auto`), the body decides, and the agent writes the body. So a request counts as calls
 //! only if it is nothing but calls: a POST without a query, its body no more than the members of JSON-RPC, on a path that no
-//! rule of the operator's knows. A `DELETE /v1/accounts/4711` with the body of a `ping` stays a DELETE. A POST without a
-//! query to an unknown path cannot be told from MCP by anything that an agent could not write as well: the routes of other
-//! services are to be declared, as `http` or by their rules.
+//! rule of the operator's knows. A `DELETE /v1/accounts/4711` with the body of a `ping` stays a DELETE. And calls that would
+//! pass without a score do so only on a path that is called like an endpoint of such calls: many services do not look
+//! at a body that they do not need, and `POST /v1/accounts/4711/close` is no `ping`. Servers elsewhere are to be declared.
 
 use serde_json::Value;
 
 use super::json::{Document, Entry};
 use super::{Broken, HttpMessage, Kind, Reading, Seen, What, a2a, http, mcp, rpc};
 
+/// Last parts of paths where JSON-RPC is at home; empty: the root.
+const ENDPOINTS: [&str; 8] = ["", "mcp", "sse", "message", "messages", "rpc", "jsonrpc", "a2a"];
 /// Members of a call.
 const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
 
@@ -76,6 +78,17 @@ fn is_calls(seen: &Seen<'_>, document: &Document) -> bool {
     is_bare
         && !entries.is_empty()
         && entries.iter().all(|entry| method(entry).is_some() && has_no_more(entry))
+        && (is_endpoint(message.path) || entries.iter().all(is_action))
+}
+
+/// Whether a call is scored whatever the operator says.
+fn is_action(entry: &Entry) -> bool {
+    method(entry).is_some_and(|method| method == mcp::CALL || a2a::is_send(method))
+}
+
+fn is_endpoint(path: &str) -> bool {
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    ENDPOINTS.iter().any(|name| last.eq_ignore_ascii_case(name))
 }
 
 /// The method of a call.

@@ -16,6 +16,9 @@ const UNREAD_FILE: &str = "the content of a file is not read";
 
 /// Reads a request as an action. `document` is its body as JSON, if it was read already.
 pub(super) fn reading(seen: &Seen<'_>, document: Option<Result<Document, Broken>>) -> Reading {
+    if let Some(name) = overriding(seen.message) {
+        return Reading::of(Kind::Http, What::Broken(Broken::mismatch(name)));
+    }
     let (path, query) = divided(seen.message);
     let path = Path::of(path);
     let found = seen.rules.find(&server(seen.message.host), seen.message.method, &path);
@@ -30,6 +33,13 @@ pub(super) fn reading(seen: &Seen<'_>, document: Option<Result<Document, Broken>
         Ok(content) => What::Action(Box::new(asked(seen, &path, query, content, found, &mut secrets))),
     };
     Reading { dropped: secrets.dropped, ..Reading::of(Kind::Http, what) }
+}
+
+/// The header that asks for another method: rules and effect would be those of a request that the server does not carry out.
+fn overriding(message: &HttpMessage<'_>) -> Option<&'static str> {
+    let differs =
+        |name: &str| message.headers.get_all(name).any(|m| !m.trim().eq_ignore_ascii_case(message.method));
+    OVERRIDES.into_iter().find(|name| differs(name))
 }
 
 /// Whether a rule of the operator's or a document knows this request.
@@ -95,14 +105,11 @@ fn arguments(
 
 /// A route that the path only resembles can make a write of a read, never the other way round.
 fn effect(message: &HttpMessage<'_>, route: Option<&Route>, like: Option<&Route>) -> Effect {
-    let is_overridden = OVERRIDES.iter().any(|name| message.headers.has(name));
     let by_method = match message.method {
-        "GET" | "HEAD" | "OPTIONS" if is_overridden => Effect::Unknown,
         "GET" | "HEAD" | "OPTIONS" => Effect::Read,
         _ => Effect::Write,
     };
     match (route.and_then(|route| route.effect), like.and_then(|like| like.effect)) {
-        (Some(Effect::Read), _) if is_overridden => Effect::Unknown,
         (Some(effect), _) => effect,
         (None, Some(Effect::Write)) => Effect::Write,
         (None, Some(Effect::Unknown)) if by_method == Effect::Read => Effect::Unknown,

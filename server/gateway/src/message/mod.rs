@@ -40,7 +40,7 @@ pub use headers::Headers;
 pub use path::server;
 pub use route::Checked;
 pub use rpc::RpcId;
-pub use rules::{HttpRule, McpRules, OnUnknown, OpenApiRule, Rules, Scoring};
+pub use rules::{HttpRule, McpRules, OnUnknown, OnUpgrade, OpenApiRule, Rules, Scoring};
 
 use body::Body;
 
@@ -246,8 +246,9 @@ impl Broken {
 
 /// Reads one request. `kind` is what the operator says of the route.
 pub fn read(message: &HttpMessage<'_>, kind: Kind, rules: &Checked) -> Reading {
-    let reading = if body::is_upgrade(message) && !http::is_known(message, rules) {
-        Reading::of(detect::without_body(kind), upgrade(rules))
+    let upgraded = upgrade(rules).filter(|_| body::is_upgrade(message) && !http::is_known(message, rules));
+    let reading = if let Some(what) = upgraded {
+        Reading::of(detect::without_body(kind), what)
     } else {
         match Body::of(message, rules.max_decoded_bytes) {
             Ok(body) => detect::read(&Seen { message, body, rules }, kind),
@@ -274,11 +275,13 @@ impl Reading {
     }
 }
 
-fn upgrade(rules: &Checked) -> What {
+/// `None`: its opening is a request like any other.
+fn upgrade(rules: &Checked) -> Option<What> {
     match rules.upgrade {
-        OnUnknown::Pass => What::Pass(Passed::Upgrade),
-        OnUnknown::Refuse => {
-            What::Refuse(reason::UPGRADE_REFUSED, "an upgraded connection is not seen".to_owned())
+        OnUpgrade::Score => None,
+        OnUpgrade::Pass => Some(What::Pass(Passed::Upgrade)),
+        OnUpgrade::Refuse => {
+            Some(What::Refuse(reason::UPGRADE_REFUSED, "an upgraded connection is not seen".to_owned()))
         }
     }
 }

@@ -6,7 +6,7 @@ use rhumb_drift::Effect;
 use serde_json::{Map, Value};
 
 use super::path::{Path, fits};
-use super::rules::{McpRules, OnUnknown, Rules};
+use super::rules::{McpRules, OnUpgrade, Rules};
 use super::template::Template;
 
 /// Rules that were checked.
@@ -19,7 +19,7 @@ pub struct Checked {
     pub(super) documented: Vec<Route>,
     pub(super) secrets: BTreeSet<String>,
     pub(super) max_decoded_bytes: usize,
-    pub(super) upgrade: OnUnknown,
+    pub(super) upgrade: OnUpgrade,
 }
 
 impl Default for Checked {

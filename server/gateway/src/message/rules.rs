@@ -43,7 +43,7 @@ pub struct Rules {
     /// The most bytes of a body without its gzip encoding, 1 KiB to 64 MiB.
     pub max_decoded_bytes: usize,
     /// What becomes of WebSockets and tunnels: only their opening is seen.
-    pub upgrade: OnUnknown,
+    pub upgrade: OnUpgrade,
 }
 
 /// Calls of the Model Context Protocol.
@@ -74,6 +74,19 @@ pub enum Scoring {
 pub enum OnUnknown {
     /// It passes and is counted.
     #[default]
+    Pass,
+    /// It is refused.
+    Refuse,
+}
+
+/// What becomes of WebSockets and tunnels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUpgrade {
+    /// The opening is scored like any request: a server that ignores the header answers it as one.
+    #[default]
+    Score,
+    /// It passes and is counted.
     Pass,
     /// It is refused.
     Refuse,
@@ -141,7 +154,7 @@ impl Default for Rules {
             openapi: Vec::new(),
             secrets: SECRETS.map(str::to_owned).to_vec(),
             max_decoded_bytes: 4 * 1024 * 1024,
-            upgrade: OnUnknown::Pass,
+            upgrade: OnUpgrade::Score,
         }
     }
 }

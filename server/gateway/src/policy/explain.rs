@@ -1,6 +1,5 @@
 //! Which layers made a ruling, and why the others did not.
 
-use super::ruling::Ruling;
 use super::{Policies, Subject};
 
 /// A layer of a ruling.
@@ -17,8 +16,8 @@ pub struct Layer {
 }
 
 impl Policies {
-    /// The ruling about an action, and every layer of the file in order.
-    pub fn explain(&self, subject: &Subject<'_>) -> (Ruling, Vec<Layer>) {
+    /// Every layer of the file in order, and whether it is about an action.
+    pub fn explain(&self, subject: &Subject<'_>) -> Vec<Layer> {
         let defaults = &self.checked.defaults;
         let first = (!defaults.value.keys().is_empty()).then(|| Layer {
             name: "defaults".to_owned(),
@@ -32,6 +31,6 @@ impl Policies {
             misses: rule.value.subject.misses(subject),
             sets: rule.value.set.keys(),
         });
-        (self.ruling(subject), first.into_iter().chain(rules).collect())
+        first.into_iter().chain(rules).collect()
     }
 }

@@ -20,6 +20,8 @@ const RULES: usize = 1024;
 pub struct File {
     /// HTTP status of a refusal, where the contract leaves it to us: 200, or 400 to 599.
     pub deny_http_status: Option<u16>,
+    /// Whether a server's own word that a tool only reads (`readOnlyHint`) is taken for it.
+    pub trust_hints: bool,
     /// How requests are read.
     pub reading: Option<Spanned<message::Rules>>,
     /// What holds where no rule says otherwise.
@@ -45,6 +47,7 @@ pub struct Placed<T> {
 #[derive(Debug, Clone, Default)]
 pub struct Checked {
     pub(super) deny_http_status: Option<u16>,
+    pub(super) trust_hints: bool,
     pub(super) reading: message::Checked,
     pub(super) defaults: Placed<Settings>,
     pub(super) effects: Vec<EffectRule>,
@@ -79,6 +82,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<Checked, String> {
     }
     let mut checked = Checked {
         deny_http_status: file.deny_http_status,
+        trust_hints: file.trust_hints,
         effects: file.effects,
         pins: file.pins,
         ..Checked::default()

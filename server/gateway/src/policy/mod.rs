@@ -109,6 +109,11 @@ impl Policies {
         rule.map(|rule| rule.digests.as_slice())
     }
 
+    /// Whether a server's own word that a tool only reads is taken for it.
+    pub fn trusts_hints(&self) -> bool {
+        self.checked.trust_hints
+    }
+
     /// HTTP status of a refusal, where the contract leaves it to us.
     pub fn deny_http_status(&self) -> u16 {
         self.checked.deny_http_status.unwrap_or(403)
@@ -185,7 +190,7 @@ set = { threshold = 0.3, write = "DENY", min_provenance = { write = "SIGNED" }, 
         assert_eq!(ruling.verdicts.write, Verdict::Deny);
         assert_eq!(ruling.min_provenance.write, Provenance::Signed);
         assert_eq!(ruling.min_provenance.read, Provenance::ServerBound, "that of the defaults");
-        assert_eq!(ruling.missing(), Some(Outcome::Stop));
+        assert_eq!(ruling.missing(Effect::Write, Provenance::Signed), Some(Outcome::Stop));
         let other = policies.ruling(&subject("mail", "send_money", Effect::Read));
         assert_eq!((other.rules.len(), other.mode), (0, Mode::Shadow));
     }

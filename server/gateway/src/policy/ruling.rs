@@ -104,8 +104,6 @@ pub struct Ruling {
     pub min_provenance: ByEffect<Provenance>,
     /// At least this where a tool's description is not the one that was pinned.
     pub changed_tool: Verdict,
-    /// Whether descriptions that come with actions are pinned.
-    pub pin_tools: bool,
     /// Whether the caller saw all of the action.
     #[serde(skip)]
     pub whole: bool,
@@ -125,7 +123,6 @@ impl Ruling {
             on_abstain: ByEffect { read: Outcome::Pass, write: Outcome::Stop },
             min_provenance: ByEffect { read: demanded.read, write: demanded.write },
             changed_tool: Verdict::Escalate,
-            pin_tools: false,
             whole: true,
             rules: Vec::new(),
         };
@@ -150,11 +147,13 @@ impl Ruling {
         }
     }
 
-    /// What becomes of an action without a score; `None`: the enforcement point decides.
-    pub fn missing(&self) -> Option<Outcome> {
+    /// What becomes of an action without a score; `None`: the enforcement point decides. What is not trusted enough does not
+    /// pass for want of a score.
+    pub fn missing(&self, effect: Effect, provenance: Provenance) -> Option<Outcome> {
         match (self.mode, self.on_missing) {
             (Mode::Shadow, _) => Some(Outcome::Pass),
             (_, Missing::Point) => None,
+            (_, Missing::Open) if !self.trusts(effect, provenance) => Some(Outcome::Stop),
             (_, Missing::Open) => Some(Outcome::Pass),
             (_, Missing::Closed) => Some(Outcome::Stop),
         }
@@ -207,7 +206,15 @@ mod tests {
     fn in_shadow_mode_everything_passes_also_without_a_score() {
         let ruling = Ruling { mode: Mode::Shadow, on_missing: Missing::Closed, ..ruling(Surface::Envoy) };
         assert_eq!(ruling.outcome(v1::Verdict::Deny, Effect::Write), Outcome::Pass);
-        assert_eq!(ruling.missing(), Some(Outcome::Pass));
+        assert_eq!(ruling.missing(Effect::Write, Provenance::None), Some(Outcome::Pass));
+    }
+
+    #[test]
+    fn what_is_not_trusted_enough_does_not_pass_for_want_of_a_score() {
+        let open = Ruling { on_missing: Missing::Open, ..ruling(Surface::Envoy) };
+        assert_eq!(open.missing(Effect::Write, Provenance::Signed), Some(Outcome::Pass));
+        assert_eq!(open.missing(Effect::Write, Provenance::Unverified), Some(Outcome::Stop));
+        assert_eq!(ruling(Surface::Envoy).missing(Effect::Write, Provenance::Signed), None);
     }
 
     #[test]

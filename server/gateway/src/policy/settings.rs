@@ -117,8 +117,6 @@ settings! {
     unparsable: Verdict => |r, v| r.verdicts.unparsable = v;
     /// At least this where a tool's description is not the one that was pinned.
     changed_tool: Verdict => |r, v| r.changed_tool = v;
-    /// Whether descriptions that come with actions are pinned; those of a server's own list always are.
-    pin_tools: bool => |r, v| r.pin_tools = v;
     /// Without a score.
     on_missing: Missing => |r, v| r.on_missing = v;
     /// What ABSTAIN means at a point that can only let pass or stop.
@@ -137,6 +135,9 @@ impl Settings {
             if value.is_some_and(|v| !(0.0..=1.0).contains(&v)) {
                 return Err(format!("{key}: needs a number from 0 to 1"));
             }
+        }
+        if self.changed_tool == Some(Verdict::Abstain) {
+            return Err("changed_tool: ABSTAIN is no floor; ALLOW switches it off".to_owned());
         }
         let never_allowed = [
             ("truncated_read", self.truncated_read),

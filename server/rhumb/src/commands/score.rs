@@ -4,7 +4,7 @@ use std::io::{BufRead, Write};
 use std::process::ExitCode;
 
 use futures::stream::StreamExt as _;
-use rhumb_engine::{Call, EngineError};
+use rhumb_engine::{Call, EngineError, Tenant};
 use rhumb_gateway::caller::Caller;
 use rhumb_gateway::policy::{Base, PolicyHandle};
 use rhumb_gateway::{Decider, GatewayError};
@@ -14,6 +14,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::cli::ScoreArgs;
 use crate::client::Client;
+use crate::commands::policy::word;
+use crate::config::Config;
 use crate::convert;
 use crate::explain::explain;
 use crate::failure::Failure;
@@ -27,7 +29,7 @@ const CONCURRENCY: usize = 64;
 /// Where scores come from.
 #[derive(Clone)]
 enum Scorer {
-    Local(Decider),
+    Local(Box<Decider>, Caller),
     Remote(Client),
 }
 
@@ -100,10 +102,14 @@ async fn scorer(args: &ScoreArgs) -> Result<(Scorer, Option<Started>), Failure> 
         return Ok((Scorer::Remote(Client::connect(url).await?), None));
     }
     // Before the model is loaded: a policy that cannot be used is told at once.
-    let policy = PolicyHandle::open(args.policy.clone(), Base::default()).map_err(Failure::input)?;
+    let config = Config::load(args.config.as_deref())?;
+    let base = Base { verdicts: config.policy, min_provenance: config.intents.min_provenance };
+    let policy = PolicyHandle::open(args.policy.clone(), base).map_err(Failure::input)?;
+    let tenant = Tenant::new(&args.tenant).map_err(|e| Failure::input(format!("--tenant: {e}")))?;
+    let caller = Caller { surface: word("--surface", &args.surface)?, tenant, ..Caller::local() };
     let started = start_off_thread(Wanted::from(&args.engine)).await?;
     let decider = Decider::alone(started.engine.clone(), policy).map_err(Failure::check)?;
-    Ok((Scorer::Local(decider), Some(started)))
+    Ok((Scorer::Local(Box::new(decider), caller), Some(started)))
 }
 
 fn json_line(response: &v1::ScoreResponse) -> Result<String, Failure> {
@@ -125,7 +131,7 @@ async fn answer(scorer: &Scorer, line: Line) -> Result<Answered, Failure> {
     let id = request.request_id.clone();
     let response = match scorer {
         Scorer::Remote(client) => client.score(request).await?,
-        Scorer::Local(decider) => match decider.decide(request, &Caller::local(), &Call::bulk()).await {
+        Scorer::Local(decider, caller) => match decider.decide(request, caller, &Call::bulk()).await {
             Ok(response) => response,
             Err(GatewayError::Engine(EngineError::Input(e))) => {
                 return Ok(unread(scorer, id, number, e.to_string()));
@@ -154,7 +160,7 @@ fn parse(text: &str) -> Result<v1::ScoreRequest, (String, String)> {
 
 fn unread(scorer: &Scorer, id: String, number: usize, problem: String) -> Answered {
     let engine = match scorer {
-        Scorer::Local(decider) => Some(&decider.engine),
+        Scorer::Local(decider, _) => Some(&decider.engine),
         Scorer::Remote(_) => None,
     };
     let complaint = format!("line {number}: {problem}");

@@ -42,6 +42,8 @@ const SERVICE: &str = "rhumb.v1.DriftService";
 /// # Errors
 /// A port in use, a model that cannot be loaded, a server that breaks.
 pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    // Before anything that takes time: without a listener the signal ends the process.
+    let hangups = Hangups::new()?;
     let listener = bind(config.server.listen).await?;
     let (decider, watched) = watch::channel(None);
     let folder = config.ledger.as_ref().map(|ledger| ledger.path.clone());
@@ -74,7 +76,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     if config.ledger.is_none() {
         tracing::info!("no [ledger]: nothing is recorded, and intents are forgotten when the server ends");
     }
-    let _reloading = reload_on_signal(site.policy.clone())?;
+    let _reloading = hangups.reload(site.policy.clone());
     let mut ledger = site.ledger.health();
     tokio::select! {
         () = &mut stop => {}
@@ -96,22 +98,40 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     finished.and(closed.map_err(Failure::check)?.map_err(Failure::check))
 }
 
-/// Reads the policy file again at every SIGHUP; ends with what it returns.
+/// SIGHUP, listened to from the beginning.
 #[cfg(unix)]
-fn reload_on_signal(policy: PolicyHandle) -> Result<Reloading, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup()).map_err(Failure::io("SIGHUP"))?;
-    Ok(Reloading(tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            reload(&policy).await;
-        }
-    })))
+struct Hangups(tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Hangups {
+    fn new() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::hangup()).map(Self).map_err(Failure::io("SIGHUP"))
+    }
+
+    /// Reads the policy file again at every one; ends with what it returns.
+    fn reload(mut self, policy: PolicyHandle) -> Reloading {
+        Reloading(tokio::spawn(async move {
+            while self.0.recv().await.is_some() {
+                reload(&policy).await;
+            }
+        }))
+    }
 }
 
 /// There is no such signal.
 #[cfg(not(unix))]
-fn reload_on_signal(_: PolicyHandle) -> Result<Reloading, Failure> {
-    Ok(Reloading(tokio::spawn(async {})))
+struct Hangups;
+
+#[cfg(not(unix))]
+impl Hangups {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    fn reload(self, policy: PolicyHandle) -> Reloading {
+        Reloading(tokio::spawn(async move { drop(policy) }))
+    }
 }
 
 /// What cannot be used changes nothing: requests go on with the policy that is in force.

@@ -58,6 +58,21 @@ fn the_body_of_a_harmless_call_takes_no_request_out_of_sight() {
 }
 
 #[test]
+fn a_harmless_call_passes_unscored_only_where_such_calls_are_at_home() {
+    for path in ["/mcp", "/", "/v2/MCP/", "/server/messages"] {
+        let request = Request { path: path.to_owned(), ..Request::post(PING) };
+        assert_eq!(request.passed(Kind::Auto), Some(Passed::McpMethod), "{path}");
+    }
+    let notified = r#"{"jsonrpc":"2.0","method":"notifications/x"}"#;
+    for body in [PING, notified] {
+        let close = Request { path: "/v1/accounts/4711/close".to_owned(), ..Request::post(body) };
+        assert_eq!(close.asked(Kind::Auto).tool, "POST /v1/accounts/{p1}/close");
+    }
+    let call = Request { path: "/v1/tools".to_owned(), ..Request::post(CALL) };
+    assert_eq!(call.asked(Kind::Auto).tool, "pay", "a call that is scored is one wherever it is");
+}
+
+#[test]
 fn headers_take_no_request_out_of_sight() {
     let delete = Request::new("DELETE", "/v1/accounts/4711").header("mcp-session-id", "s");
     let stream = Request::new("GET", "/v1/accounts").header("accept", "text/event-stream");
@@ -95,11 +110,14 @@ fn unreadable_json_that_was_posted_may_have_been_a_call() {
 }
 
 #[test]
-fn upgrades_pass_or_are_refused() {
+fn upgrades_are_scored_or_pass_or_are_refused() {
     let socket = Request::new("GET", "/chat").header("upgrade", "WebSocket").header("connection", "Upgrade");
     let strict = rules(json!({"upgrade": "refuse"}));
+    let lenient = rules(json!({"upgrade": "pass"}));
     for request in [socket, Request::new("CONNECT", "/")] {
-        assert_eq!(request.passed(Kind::Auto), Some(Passed::Upgrade));
+        assert!(matches!(request.what(Kind::Auto), What::Action(_)), "its opening is a request");
+        let passed = request.read_by(Kind::Auto, &lenient).items.remove(0).what;
+        assert!(matches!(passed, What::Pass(Passed::Upgrade)));
         let what = request.read_by(Kind::Auto, &strict).items.remove(0).what;
         assert!(matches!(what, What::Refuse("upgrade_refused", _)));
     }

@@ -86,8 +86,17 @@ fn effects_are_those_of_methods() {
     ] {
         assert_eq!(Request::new(method, "/a").asked(Kind::Http).effect, effect, "{method}");
     }
+}
+
+#[test]
+fn a_header_that_asks_for_another_method_is_refused() {
     let other = Request::new("GET", "/a").header("x-http-method-override", "DELETE");
-    assert_eq!(other.asked(Kind::Http).effect, Effect::Unknown);
+    let free = rules(json!({"http": [{"method": "GET", "template": "/a", "score": false}]}));
+    for reading in [other.read_by(Kind::Http, &rules(json!({}))), other.read_by(Kind::Auto, &free)] {
+        assert!(matches!(&reading.items[0].what, What::Broken(b) if b.reason == "header_body_mismatch"));
+    }
+    let same = Request::new("GET", "/a").header("x-http-method-override", "get");
+    assert_eq!(same.asked(Kind::Http).effect, Effect::Read);
 }
 
 #[test]

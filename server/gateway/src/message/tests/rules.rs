@@ -18,7 +18,7 @@ fn the_defaults_are_those_of_the_contract() {
     let rules = Rules::default();
     assert_eq!(rules.mcp.resources_read, Scoring::Score);
     assert_eq!((rules.mcp.prompts_get, rules.mcp.unknown_method), (Scoring::Pass, OnUnknown::Pass));
-    assert_eq!((rules.upgrade, rules.max_decoded_bytes), (OnUnknown::Pass, 4 << 20));
+    assert_eq!((rules.upgrade, rules.max_decoded_bytes), (OnUpgrade::Score, 4 << 20));
     assert_eq!(rules.check(), Ok(Checked::default()));
     assert_eq!(serde_json::from_value::<Rules>(json!({})).unwrap(), Rules::default());
 }
