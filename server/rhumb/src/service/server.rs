@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use rhumb_gateway::agentgateway::{self, ExtMcpApi};
 use rhumb_gateway::callers::Callers;
+use rhumb_gateway::openshell::{self, Interceptor, KeyFile, Middleware, OpenShell};
 use rhumb_gateway::policy::{Base, PolicyHandle};
 use rhumb_gateway::{Decider, DeciderWatch, Front, Site};
 use rhumb_ledger::{Keys, Ledger, LedgerError};
 use rhumb_proto::agentgateway::ext_mcp_server::ExtMcpServer;
+use rhumb_proto::openshell::gateway_interceptor::gateway_interceptor_server::GatewayInterceptorServer;
+use rhumb_proto::openshell::middleware::supervisor_middleware_server::SupervisorMiddlewareServer;
 use rhumb_proto::v1::drift_service_server::DriftServiceServer;
 use rhumb_proto::v1::intent_service_server::IntentServiceServer;
 use rhumb_proto::v1::ledger_service_server::LedgerServiceServer;
@@ -49,15 +52,19 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     report(&health, false).await;
     let (drain, drained) = watch::channel(false);
     let front = Front::new(watched.clone(), Duration::from_millis(config.server.hold_ms));
+    let openshell = openshell(&config, front.clone())?;
+    let keys = openshell.as_ref().and_then(|openshell| openshell.keys().cloned());
     let server = tls(&config.server)?
         .layer(DeadlineLayer)
-        .layer(AuthLayer(callers(&config)?))
+        .layer(AuthLayer { callers: callers(&config)?, openshell_has_keys: keys.is_some() })
         .add_service(health_service)
         .add_service(reflection()?)
         .add_service(drift_service(&config.server, watched.clone()))
         .add_service(intent_service(&config.server, watched.clone()))
         .add_service(ledger_service(&config.server, watched, folder))
         .add_service(agentgateway_service(front))
+        .add_optional_service(openshell.clone().map(|openshell| supervisor_middleware(&config.server, openshell)))
+        .add_optional_service(openshell.map(|openshell| GatewayInterceptorServer::new(Interceptor(openshell))))
         // Small answers leave at once.
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), until(drained));
     let server = tokio::spawn(server);
@@ -74,7 +81,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     if config.ledger.is_none() {
         tracing::info!("no [ledger]: nothing is recorded, and intents are forgotten when the server ends");
     }
-    let _reloading = reload_on_signal(site.policy.clone())?;
+    let _reloading = reload_on_signal(site.policy.clone(), keys)?;
     let mut ledger = site.ledger.health();
     tokio::select! {
         () = &mut stop => {}
@@ -96,21 +103,22 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     finished.and(closed.map_err(Failure::check)?.map_err(Failure::check))
 }
 
-/// Reads the policy file again at every SIGHUP; ends with what it returns.
+/// Reads the policy file, and OpenShell's keys, again at every SIGHUP; ends with what it returns.
 #[cfg(unix)]
-fn reload_on_signal(policy: PolicyHandle) -> Result<Reloading, Failure> {
+fn reload_on_signal(policy: PolicyHandle, keys: Option<KeyFile>) -> Result<Reloading, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hangup = signal(SignalKind::hangup()).map_err(Failure::io("SIGHUP"))?;
     Ok(Reloading(tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             reload(&policy).await;
+            reload_keys(keys.clone()).await;
         }
     })))
 }
 
 /// There is no such signal.
 #[cfg(not(unix))]
-fn reload_on_signal(_: PolicyHandle) -> Result<Reloading, Failure> {
+fn reload_on_signal(_: PolicyHandle, _: Option<KeyFile>) -> Result<Reloading, Failure> {
     Ok(Reloading(tokio::spawn(async {})))
 }
 
@@ -126,6 +134,16 @@ async fn reload(policy: &PolicyHandle) {
             tracing::error!(%error, in_force = policy.now().id(), "the policy was not replaced")
         }
         Err(error) => tracing::error!(%error, "the policy was not replaced"),
+    }
+}
+
+/// What cannot be used changes nothing here either.
+async fn reload_keys(keys: Option<KeyFile>) {
+    let Some(keys) = keys else { return };
+    match tokio::task::spawn_blocking(move || keys.reload()).await {
+        Ok(Ok(())) => tracing::info!("keys of the OpenShell gateway read again"),
+        Ok(Err(error)) => tracing::error!(error, "the keys of the OpenShell gateway were not replaced"),
+        Err(error) => tracing::error!(%error, "the keys of the OpenShell gateway were not replaced"),
     }
 }
 
@@ -198,6 +216,15 @@ fn callers(config: &Config) -> Result<Arc<Callers>, Failure> {
     Ok(Arc::new(callers))
 }
 
+/// What OpenShell's services stand on, where they are configured.
+fn openshell(config: &Config, front: Front) -> Result<Option<OpenShell>, Failure> {
+    let Some(own) = &config.openshell else { return Ok(None) };
+    if own.allow_insecure {
+        tracing::warn!("openshell.allow_insecure: what calls say of sandboxes is believed, but not trusted");
+    }
+    OpenShell::open(own.clone(), front).map(Some).map_err(|e| Failure::input(format!("openshell.{e}")))
+}
+
 /// A builder of servers, with TLS where it is configured.
 fn tls(config: &ServerConfig) -> Result<Server, Failure> {
     let Some(tls) = &config.tls else { return Ok(Server::builder()) };
@@ -242,6 +269,12 @@ fn intent_service(config: &ServerConfig, decider: DeciderWatch) -> IntentService
 
 fn agentgateway_service(front: Front) -> ExtMcpServer<ExtMcpApi> {
     ExtMcpServer::new(ExtMcpApi::new(front)).max_decoding_message_size(agentgateway::MESSAGE_BYTES)
+}
+
+/// A message with the largest body is larger than that body.
+fn supervisor_middleware(config: &ServerConfig, openshell: OpenShell) -> SupervisorMiddlewareServer<Middleware> {
+    let most = config.max_message_bytes.max(openshell::MESSAGE_BYTES);
+    SupervisorMiddlewareServer::new(Middleware(openshell)).max_decoding_message_size(most)
 }
 
 /// A trace is as long as its chain.
