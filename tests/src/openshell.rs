@@ -7,8 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pbjson_types::value::Kind;
 use pbjson_types::{ListValue, Struct, Value as ProtoValue};
-use ring::rand::SystemRandom;
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rhumb_proto::openshell::gateway_interceptor::gateway_interceptor_client::GatewayInterceptorClient;
 use rhumb_proto::openshell::gateway_interceptor::interceptor_evaluation::Phase;
 use rhumb_proto::openshell::gateway_interceptor::{
@@ -18,6 +16,8 @@ use rhumb_proto::openshell::middleware::supervisor_middleware_client::Supervisor
 use rhumb_proto::openshell::middleware::{
     HttpHeader, HttpRequestEvaluation, HttpRequestResult, HttpRequestTarget, RequestContext,
 };
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -172,7 +172,7 @@ pub fn evaluation(body: impl Into<Vec<u8>>) -> HttpRequestEvaluation {
         config: None,
         target: Some(target),
         headers: [("content-type", "application/json"), ("accept", "*/*")].map(header).to_vec(),
-        body: body.into().into(),
+        body: body.into(),
         middleware_name: "drift-guard".into(),
     }
 }

@@ -2,7 +2,7 @@
 
 use rhumb_proto::openshell::middleware::header_mutation::Mutation;
 use rhumb_proto::openshell::middleware::{
-    Decision, ExistingHeaderAction, HttpRequestEvaluation, HttpRequestResult,
+    Decision, ExistingHeaderAction, HeaderMutation, HttpRequestEvaluation, HttpRequestResult,
 };
 use rhumb_proto::v1::{GetDecisionRequest, Provenance, ScoreResponse};
 use rhumb_tests::openshell::{asking, evaluate, evaluation, object};
@@ -43,14 +43,13 @@ fn said(result: &HttpRequestResult) -> (Decision, &str, Vec<(&str, u32)>) {
 }
 
 fn headers(result: &HttpRequestResult) -> Vec<(&str, &str)> {
-    let write = |mutation| match mutation {
-        &Some(Mutation::Write(ref write)) => {
-            assert_eq!(write.on_existing(), ExistingHeaderAction::Overwrite);
-            (write.name.strip_prefix("x-openshell-middleware-rhumb-").unwrap(), write.value.as_str())
-        }
-        &None => panic!("no change"),
-    };
-    result.header_mutations.iter().map(|m| write(&m.mutation)).collect()
+    result.header_mutations.iter().map(written).collect()
+}
+
+fn written(mutation: &HeaderMutation) -> (&str, &str) {
+    let Some(Mutation::Write(write)) = &mutation.mutation else { panic!("no change") };
+    assert_eq!(write.on_existing(), ExistingHeaderAction::Overwrite);
+    (write.name.strip_prefix("x-openshell-middleware-rhumb-").unwrap(), &write.value)
 }
 
 async fn recorded(site: &Site, decision_id: &str) -> ScoreResponse {

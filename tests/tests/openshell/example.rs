@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rhumb_proto::openshell::middleware::Decision;
 use rhumb_tests::Server;
-use rhumb_tests::openshell::{Gateway, SANDBOX, asking, committed, evaluate, intercept, object, person, proposed};
+use rhumb_tests::openshell::{
+    Gateway, SANDBOX, asking, committed, evaluate, intercept, object, person, proposed,
+};
 use rhumb_tests::samples::{BILL, aligned, drifted};
 use serde_json::json;
 
@@ -35,7 +37,8 @@ async fn the_example_starts_and_holds_a_sandbox_to_its_intent() {
     std::fs::write(folder.path().join("policy.toml"), example("policy.toml")).unwrap();
     // Only the id of the gateway and the time that a busy machine may take differ.
     let config = localized(folder.path()).replace("\"prod\"", "\"test\"");
-    let config = config.replace("hold_ms = 200", "hold_ms = 20000").replace("timeout_ms = 400", "timeout_ms = 30000");
+    let config =
+        config.replace("hold_ms = 200", "hold_ms = 20000").replace("timeout_ms = 400", "timeout_ms = 30000");
     let site = Site { server: Server::start(&config).await, gateway, folder };
     let missing = proposed("CreateSandbox", &person("alice"), &json!({"name": "bills"}));
     assert!(!intercept(&site.server, &site.gateway, missing).await.unwrap().allowed, "an intent is required");
@@ -59,7 +62,8 @@ async fn the_example_starts_and_holds_a_sandbox_to_its_intent() {
 #[test]
 fn the_registration_and_the_policy_name_what_the_server_is_configured_for() {
     let (registration, server) = (example("gateway.toml"), example("rhumb.toml"));
-    for audience in ["urn:openshell:extension:middleware:rhumb", "urn:openshell:extension:interceptor:rhumb"] {
+    for audience in ["urn:openshell:extension:middleware:rhumb", "urn:openshell:extension:interceptor:rhumb"]
+    {
         assert!(registration.contains(audience) && server.contains(audience), "{audience}");
     }
     let policy = example("sandbox-policy.yaml");

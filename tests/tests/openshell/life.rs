@@ -6,8 +6,8 @@ use rhumb_proto::openshell::gateway_interceptor::DescribeRequest;
 use rhumb_proto::v1::ScoreBatchRequest;
 use rhumb_tests::Server;
 use rhumb_tests::openshell::{
-    Gateway, SANDBOX, asking, committed, evaluate, evaluation, intercept, interceptor, mcp, middleware, object,
-    person, section, with,
+    Gateway, SANDBOX, asking, committed, evaluate, evaluation, intercept, interceptor, mcp, middleware,
+    object, person, section, with,
 };
 use rhumb_tests::samples::{BILL, aligned, fresh, message};
 use serde_json::json;
@@ -77,7 +77,8 @@ async fn no_room_is_an_error_and_no_answer() {
     );
     let site = Site { server: Server::start(&config).await, gateway, folder };
     site.bind(BILL).await;
-    let requests = (0..200).map(|i| message(&fresh(&format!("b{i}"), &"much to read ".repeat(100)))).collect();
+    let requests =
+        (0..200).map(|i| message(&fresh(&format!("b{i}"), &"much to read ".repeat(100)))).collect();
     let mut busy = site.server.client().await;
     let busy = tokio::spawn(async move { busy.score_batch(ScoreBatchRequest { requests }).await });
     let channel = middleware(&site.server).await;

@@ -35,7 +35,7 @@ impl Site {
         let section = openshell::section(&gateway.write(folder.path()));
         // A busy machine is no part of the contract.
         let config = format!(
-            "[server]\nhold_ms = 30000\npolicy = {file:?}\n[ledger]\npath = {ledger:?}\n{section}\
+            "[server]\nhold_ms = 29000\npolicy = {file:?}\n[ledger]\npath = {ledger:?}\n{section}\
              subject = \"suffix\"\n{more}"
         );
         Self { server: Server::start(&config).await, gateway, folder }

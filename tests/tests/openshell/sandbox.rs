@@ -1,12 +1,14 @@
 //! From the human's request over the sandbox's creation to the requests of its agent.
 
+use rhumb_proto::openshell::gateway_interceptor::interceptor_evaluation::Phase as Before;
 use rhumb_proto::openshell::gateway_interceptor::{
-    DescribeRequest, GatewayInterceptorPhase as Phase, InterceptorEvaluation, ProviderProfileSnapshotRequest,
+    DescribeRequest, GatewayInterceptorPhase as Phase, InterceptorEvaluation, ModifyOperationEvaluation,
+    ProviderProfileSnapshotRequest,
 };
 use rhumb_proto::openshell::middleware::Decision;
 use rhumb_proto::v1::{GetIntentRequest, RevokeIntentRequest};
 use rhumb_tests::openshell::{
-    asking, committed, evaluate, intercept, interceptor, person, proposed, with,
+    asking, committed, evaluate, intercept, interceptor, object, person, proposed, with,
 };
 use rhumb_tests::samples::{BILL, aligned, drifted};
 use rhumb_tests::tokens::{Forger, resigned};
@@ -36,13 +38,16 @@ async fn the_manifest_asks_before_and_is_told_after() {
         (rpc, binding.phases().collect::<Vec<_>>(), binding.failure_policy.as_str())
     });
     let rows = rows.collect::<Vec<_>>();
-    assert_eq!(rows, [
-        ("CreateSandbox", vec![Phase::Validate], "fail_closed"),
-        ("CreateSandbox", vec![Phase::PostCommit], "fail_open"),
-        ("DeleteSandbox", vec![Phase::PostCommit], "fail_open"),
-        ("SubmitPolicyAnalysis", vec![Phase::Validate], "fail_closed"),
-        ("ApproveDraftChunk", vec![Phase::PostCommit], "fail_open"),
-    ]);
+    assert_eq!(
+        rows,
+        [
+            ("CreateSandbox", vec![Phase::Validate], "fail_closed"),
+            ("CreateSandbox", vec![Phase::PostCommit], "fail_open"),
+            ("DeleteSandbox", vec![Phase::PostCommit], "fail_open"),
+            ("SubmitPolicyAnalysis", vec![Phase::Validate], "fail_closed"),
+            ("ApproveDraftChunk", vec![Phase::PostCommit], "fail_open"),
+        ]
+    );
     let ids: std::collections::BTreeSet<_> = manifest.bindings.iter().map(|b| b.id.as_str()).collect();
     assert_eq!(ids.len(), 5);
     let profiles = with(ProviderProfileSnapshotRequest {}, &site.gateway.for_interceptor());
@@ -58,6 +63,13 @@ async fn a_sandbox_is_held_to_the_intent_it_was_made_for() {
     let asked = proposed("CreateSandbox", &person("alice"), &with_token(&registered.token));
     let asked = intercept(server, gateway, asked).await.unwrap();
     assert!(asked.allowed && asked.log_annotations["rhumb.intent_id"] == registered.intent_id, "{asked:?}");
+
+    // The other phase before the fact, for an operator who prefers it.
+    let mut modified = proposed("CreateSandbox", &person("mallory"), &with_token(&registered.token));
+    let operation = Some(object(&with_token(&registered.token)));
+    let modify = ModifyOperationEvaluation { proposed_operation: operation };
+    modified.phase = Some(Before::ModifyOperation(modify));
+    assert!(!intercept(server, gateway, modified).await.unwrap().allowed);
 
     let early = evaluate(server, gateway, asking(&aligned(""))).await.unwrap();
     assert_eq!((early.decision(), early.reason_code.as_str()), (Decision::Deny, "intent_missing"));
@@ -152,10 +164,16 @@ async fn what_is_not_in_the_manifest_has_no_answer_before_and_no_error_after() {
         service: "openshell.v2.OpenShell".into(),
         ..proposed("CreateSandbox", &person("alice"), &json!({}))
     };
-    assert_eq!(intercept(&site.server, &site.gateway, other).await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(
+        intercept(&site.server, &site.gateway, other).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
     // A phase of a later version is none that we know.
     let later = InterceptorEvaluation { phase: None, ..proposed("CreateSandbox", &person("a"), &json!({})) };
-    assert_eq!(intercept(&site.server, &site.gateway, later).await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(
+        intercept(&site.server, &site.gateway, later).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
     let approved = json!({"policy": {"rules": []}});
     let told = committed("ApproveDraftChunk", &person("carol"), &approved);
     let told = intercept(&site.server, &site.gateway, told).await.unwrap();

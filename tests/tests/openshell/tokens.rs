@@ -123,6 +123,23 @@ async fn a_new_key_is_read_from_the_file_and_the_old_one_stays_good_for_an_hour(
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     assert_eq!(code(&site.server, &Gateway::new("key-3").supervisor(SANDBOX)).await, Code::Unauthenticated);
     assert_eq!(code(&site.server, &next.supervisor(SANDBOX)).await, Code::Ok);
+    // An operator need not wait for the first token of a new key.
+    site.server.hang_up();
+    said(&site.server, "the keys of the OpenShell gateway were not replaced").await;
+    write_keys(site.folder.path(), &[&next, &Gateway::new("key-3")]);
+    site.server.hang_up();
+    said(&site.server, "keys of the OpenShell gateway read again").await;
+}
+
+/// Waits until the server's log says so.
+async fn said(server: &Server, text: &str) {
+    for _ in 0..600 {
+        if server.stderr().contains(text) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{text}: {}", server.stderr());
 }
 
 fn callers() -> String {
@@ -133,10 +150,15 @@ fn callers() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_the_gateway_opens_these_services_and_nothing_else() {
     let (folder, gateway) = (tempfile::tempdir().unwrap(), Gateway::new("key-1"));
-    let config = format!("[server]\nhold_ms = 30000\n{}{}", section(&gateway.write(folder.path())), callers());
+    let config =
+        format!("[server]\nhold_ms = 30000\n{}{}", section(&gateway.write(folder.path())), callers());
     let server = Server::start(&config).await;
     assert_eq!(code(&server, &gateway.supervisor(SANDBOX)).await, Code::Ok);
-    assert_eq!(code(&server, "edge-token").await, Code::Unauthenticated, "that of a caller is none of a gateway");
+    assert_eq!(
+        code(&server, "edge-token").await,
+        Code::Unauthenticated,
+        "that of a caller is none of a gateway"
+    );
     for token in [gateway.supervisor(SANDBOX), gateway.for_middleware(), gateway.for_interceptor()] {
         let score = server.client().await.score(with(message(&aligned("1")), &token)).await;
         assert_eq!(score.unwrap_err().code(), Code::Unauthenticated);

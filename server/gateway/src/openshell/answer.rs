@@ -117,7 +117,8 @@ mod tests {
     }
 
     fn answered(items: Vec<v1::ScoreResponse>) -> Answered {
-        let items = items.into_iter().map(|answer| (RpcId::Absent, ItemAnswer::Decided(Box::new(answer)))).collect();
+        let items =
+            items.into_iter().map(|answer| (RpcId::Absent, ItemAnswer::Decided(Box::new(answer)))).collect();
         Answered { kind: Kind::Mcp, is_batch: false, items, deny_http_status: 403 }
     }
 

@@ -9,7 +9,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Status};
 
 use super::OpenShell;
-use super::token::{Proof, Speaker, Verifier};
+use super::token::{Proof, Speaker};
 use crate::caller::Caller;
 use crate::callers::{Identity, Role};
 use crate::decide::now_ms;
@@ -38,7 +38,8 @@ impl OpenShell {
         let Some(verifier) = &self.0.verifier else { return self.admit_known(extensions) };
         let refused = |why: String| errors::unauthenticated(&format!("authorization: {why}"));
         let token = bearer(metadata).map_err(|why| refused(why.to_owned()))?;
-        let Proof { speaker, subject } = verified(verifier, token, audience).await.map_err(refused)?;
+        let proof = verifier.verify(token, audience, now_ms() / 1000).await;
+        let Proof { speaker, subject } = proof.map_err(refused)?;
         let may: &[Role] = match speaker {
             Speaker::Gateway => &[Role::Score, Role::Intents],
             Speaker::Supervisor(_) => &[Role::Score],
@@ -63,10 +64,6 @@ impl OpenShell {
         caller.identity.clone_from(&guest.identity);
         caller
     }
-}
-
-async fn verified(verifier: &Verifier, token: &str, audience: &str) -> Result<Proof, String> {
-    verifier.verify(token, audience, now_ms() / 1000).await
 }
 
 impl Guest {
@@ -115,7 +112,8 @@ fn bearer(metadata: &MetadataMap) -> Result<&str, &'static str> {
     if values.next().is_some() {
         return Err("given twice");
     }
-    let (scheme, token) = first.to_str().ok().and_then(|text| text.split_once(' ')).ok_or("not a bearer token")?;
+    let (scheme, token) =
+        first.to_str().ok().and_then(|text| text.split_once(' ')).ok_or("not a bearer token")?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err("not a bearer token");
     }
@@ -125,4 +123,27 @@ fn bearer(metadata: &MetadataMap) -> Result<&str, &'static str> {
 /// What is wrong with a message, as a status.
 pub(super) fn bad(field: &str, problem: impl Into<String>) -> Status {
     errors::bad_request(&InputError::new(field, problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bearer_token_is_one_and_nothing_else_is() {
+        let read = |values: &[&str]| {
+            let mut metadata = MetadataMap::new();
+            values.iter().for_each(|value| {
+                metadata.append("authorization", value.parse().unwrap());
+            });
+            bearer(&metadata).map(str::to_owned)
+        };
+        assert_eq!(read(&["Bearer abc"]), Ok("abc".to_owned()));
+        assert_eq!(read(&["bearer  abc "]), Ok("abc".to_owned()));
+        assert_eq!(read(&[]), Err("missing"));
+        assert_eq!(read(&["Bearer abc", "Bearer abc"]), Err("given twice"));
+        for other in ["Basic abc", "abc", ""] {
+            assert_eq!(read(&[other]), Err("not a bearer token"), "{other}");
+        }
+    }
 }

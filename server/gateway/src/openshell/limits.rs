@@ -28,7 +28,10 @@ pub(super) fn check(request: &HttpRequestEvaluation) -> Result<(), InputError> {
     }
     let lines = request.headers.len();
     at_most("headers", lines, HEADER_LINES, "lines")?;
-    let encoded = request.headers.iter().map(|line| prost::length_delimiter_len(line.encoded_len()) + 1 + line.encoded_len());
+    let encoded = request
+        .headers
+        .iter()
+        .map(|line| prost::length_delimiter_len(line.encoded_len()) + 1 + line.encoded_len());
     at_most("headers", encoded.sum(), HEADERS, "bytes")?;
     at_most("context", size(request.context.as_ref()), CONTEXT, "bytes")?;
     at_most("config", size(request.config.as_ref()), CONFIG, "bytes")?;
@@ -50,7 +53,31 @@ fn at_most(field: &str, value: usize, most: usize, unit: &str) -> Result<(), Inp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use rhumb_proto::openshell::gateway_interceptor::InterceptorEvaluation;
+    use rhumb_proto::openshell::gateway_interceptor::interceptor_evaluation::Phase;
     use rhumb_proto::openshell::middleware::RequestContext;
+
+    use crate::openshell::{fields, options::Options};
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_readers_panic(bytes in any::<Vec<u8>>(), tag in 0_u8..10) {
+            // Bytes that at least begin as a field.
+            let field = [&[tag << 3 | 2, u8::try_from(bytes.len() & 0x7f).unwrap_or_default()], bytes.as_slice()].concat();
+            for bytes in [bytes, field] {
+                if let Ok(request) = HttpRequestEvaluation::decode(bytes.as_slice()) {
+                    drop(check(&request));
+                    drop(Options::read(request.config.as_ref()));
+                }
+                if let Ok(InterceptorEvaluation { phase: Some(Phase::Validate(asked)), .. }) =
+                    InterceptorEvaluation::decode(bytes.as_slice())
+                {
+                    let _ = fields::list(asked.proposed_operation.as_ref(), &["proposedChunks"]).len();
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_largest_message_is_that_of_the_contract() {
@@ -60,7 +87,8 @@ mod tests {
     #[test]
     fn a_phase_that_nobody_knows_is_refused_and_breaks_nothing() {
         let context = RequestContext { sandbox_id: "s".into(), ..RequestContext::default() };
-        let request = |phase| HttpRequestEvaluation { phase, context: Some(context.clone()), ..Default::default() };
+        let request =
+            |phase| HttpRequestEvaluation { phase, context: Some(context.clone()), ..Default::default() };
         assert_eq!(check(&request(1)), Ok(()));
         for phase in [0, 2, 99, -1] {
             assert_eq!(check(&request(phase)).unwrap_err().field, "phase", "{phase}");

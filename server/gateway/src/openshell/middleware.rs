@@ -6,8 +6,9 @@ use futures::Stream;
 use rhumb_engine::Lane;
 use rhumb_proto::openshell::middleware::supervisor_middleware_server::SupervisorMiddleware;
 use rhumb_proto::openshell::middleware::{
-    HttpRequestEvaluation, HttpRequestResult, HttpRequestTarget, MiddlewareManifest, RequestContext,
-    ValidateConfigRequest, ValidateConfigResponse, WebSocketSessionEvent, WebSocketSessionEventResult,
+    HttpHeader, HttpRequestEvaluation, HttpRequestResult, HttpRequestTarget, MiddlewareManifest,
+    RequestContext, ValidateConfigRequest, ValidateConfigResponse, WebSocketSessionEvent,
+    WebSocketSessionEventResult,
 };
 use rhumb_proto::v1;
 use tonic::{Request, Response, Status, Streaming};
@@ -63,7 +64,7 @@ impl SupervisorMiddleware for Middleware {
         let decider = self.0.0.front.decider()?;
         let mut caller = self.0.caller(&guest, Lane::Enforcement);
         guest.vouch(&mut caller, &sandbox_id);
-        let headers: Headers = headers.into_iter().map(|line| (line.name, line.value)).collect();
+        let headers = headers_of(headers, body.len());
         let target = target.unwrap_or_default();
         let path = path(&target);
         let asking = Asking {
@@ -78,7 +79,8 @@ impl SupervisorMiddleware for Middleware {
             chain: Some(chain(sandbox_id)),
             carried: Carried::default(),
         };
-        let answered = point::ask(&decider, asking, &caller, deadline).await.map_err(|e| errors::status(&e))?;
+        let answered =
+            point::ask(&decider, asking, &caller, deadline).await.map_err(|e| errors::status(&e))?;
         Ok(Response::new(answer::result(&answered, self.0.0.config.decision_in_reason)))
     }
 
@@ -105,7 +107,13 @@ fn path(target: &HttpRequestTarget) -> String {
     }
 }
 
-/// The body is whole: a supervisor refuses a longer one itself. Its length is announced in no header that we are shown.
+/// The body is whole, since a supervisor refuses one that is too long itself. The line that announces its length is not
+/// shown to us, and without it a body of a round length would pass for one that was cut.
+fn headers_of(lines: Vec<HttpHeader>, body_bytes: usize) -> Headers {
+    let length = ("content-length".to_owned(), body_bytes.to_string());
+    lines.into_iter().map(|line| (line.name, line.value)).chain([length]).collect()
+}
+
 fn message<'a>(
     target: &'a HttpRequestTarget,
     path: &'a str,

@@ -31,7 +31,8 @@ impl Options {
     pub fn read(config: Option<&Struct>) -> Result<Self, String> {
         let mut options = Self::default();
         let fields = config.map(|config| &config.fields).into_iter().flatten();
-        let mut problems: Vec<String> = fields.filter_map(|(key, value)| options.set(key, value).err()).collect();
+        let mut problems: Vec<String> =
+            fields.filter_map(|(key, value)| options.set(key, value).err()).collect();
         problems.sort();
         if problems.is_empty() { Ok(options) } else { Err(problems.join("; ")) }
     }

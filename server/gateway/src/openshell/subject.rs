@@ -39,9 +39,9 @@ impl SubjectRule {
         }
         match self {
             Self::Equals => sub == subject,
-            Self::Suffix => {
-                sub.strip_suffix(subject).is_some_and(|before| before.is_empty() || before.ends_with([':', '/']))
-            }
+            Self::Suffix => sub
+                .strip_suffix(subject)
+                .is_some_and(|before| before.is_empty() || before.ends_with([':', '/'])),
             Self::Template(template) => put_in(template, subject, provider) == sub,
         }
     }

@@ -152,7 +152,9 @@ mod tests {
         let needs = |service: &str| layer(false).needed(&format!("/{service}/Describe"));
         assert_eq!(needs(middleware), Needed::Caller(Some(Role::Score)));
         assert_eq!(needs(interceptor), Needed::Caller(Some(Role::Intents)));
-        for path in ["/rhumb.v1.IntentService/GetKeys", "/rhumb.v1.DriftService/Score", "/openshell.x/Describe"] {
+        for path in
+            ["/rhumb.v1.IntentService/GetKeys", "/rhumb.v1.DriftService/Score", "/openshell.x/Describe"]
+        {
             assert_eq!(layer(true).needed(path), needed(path), "{path}");
         }
         let beside = format!("/x/{middleware}/Describe");

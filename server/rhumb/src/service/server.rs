@@ -63,8 +63,12 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
         .add_service(intent_service(&config.server, watched.clone()))
         .add_service(ledger_service(&config.server, watched, folder))
         .add_service(agentgateway_service(front))
-        .add_optional_service(openshell.clone().map(|openshell| supervisor_middleware(&config.server, openshell)))
-        .add_optional_service(openshell.map(|openshell| GatewayInterceptorServer::new(Interceptor(openshell))))
+        .add_optional_service(
+            openshell.clone().map(|openshell| supervisor_middleware(&config.server, openshell)),
+        )
+        .add_optional_service(
+            openshell.map(|openshell| GatewayInterceptorServer::new(Interceptor(openshell))),
+        )
         // Small answers leave at once.
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), until(drained));
     let server = tokio::spawn(server);
@@ -272,7 +276,10 @@ fn agentgateway_service(front: Front) -> ExtMcpServer<ExtMcpApi> {
 }
 
 /// A message with the largest body is larger than that body.
-fn supervisor_middleware(config: &ServerConfig, openshell: OpenShell) -> SupervisorMiddlewareServer<Middleware> {
+fn supervisor_middleware(
+    config: &ServerConfig,
+    openshell: OpenShell,
+) -> SupervisorMiddlewareServer<Middleware> {
     let most = config.max_message_bytes.max(openshell::MESSAGE_BYTES);
     SupervisorMiddlewareServer::new(Middleware(openshell)).max_decoding_message_size(most)
 }
