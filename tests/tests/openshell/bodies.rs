@@ -86,7 +86,7 @@ async fn a_body_of_a_round_length_and_one_that_is_empty_are_whole_too() {
     let site = Site::open("", "").await;
     site.bind(BILL).await;
     for bytes in [0, 4096, 65_536] {
-        let mut note = evaluation(format!("{:bytes$}", "").replacen("  ", "{}", 1));
+        let mut note = evaluation(" ".repeat(bytes).replacen("  ", "{}", 1));
         note.target.as_mut().unwrap().path = "/v1/notes".into();
         let (_, answer) = decided(&site, &format!("round-{bytes}"), note).await;
         assert_eq!(answer.status(), Status::Scored, "{bytes}: {answer:?}");
