@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rhumb_gateway::agentgateway::{self, ExtMcpApi};
 use rhumb_gateway::callers::Callers;
-use rhumb_gateway::openshell::{self, Interceptor, KeyFile, Middleware, OpenShell};
+use rhumb_gateway::openshell::{self, Interceptor, Middleware, OpenShell};
 use rhumb_gateway::policy::{Base, PolicyHandle};
 use rhumb_gateway::{Decider, DeciderWatch, Front, Site};
 use rhumb_ledger::{Keys, Ledger, LedgerError};
@@ -30,6 +30,7 @@ use super::deadline::DeadlineLayer;
 use super::drift::DriftApi;
 use super::intent::IntentApi;
 use super::ledger::LedgerApi;
+use super::reload;
 use crate::config::{Config, ServerConfig};
 use crate::failure::Failure;
 use crate::startup::{Started, Wanted, start_off_thread};
@@ -85,7 +86,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     if config.ledger.is_none() {
         tracing::info!("no [ledger]: nothing is recorded, and intents are forgotten when the server ends");
     }
-    let _reloading = reload_on_signal(site.policy.clone(), keys)?;
+    let _reloading = reload::on_signal(site.policy.clone(), keys)?;
     let mut ledger = site.ledger.health();
     tokio::select! {
         () = &mut stop => {}
@@ -105,59 +106,6 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     let finished = finish(server, started, Duration::from_millis(config.server.drain_ms)).await;
     let closed = tokio::task::spawn_blocking(move || site.ledger.clone().close()).await;
     finished.and(closed.map_err(Failure::check)?.map_err(Failure::check))
-}
-
-/// Reads the policy file, and OpenShell's keys, again at every SIGHUP; ends with what it returns.
-#[cfg(unix)]
-fn reload_on_signal(policy: PolicyHandle, keys: Option<KeyFile>) -> Result<Reloading, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup()).map_err(Failure::io("SIGHUP"))?;
-    Ok(Reloading(tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            reload(&policy).await;
-            reload_keys(keys.clone()).await;
-        }
-    })))
-}
-
-/// There is no such signal.
-#[cfg(not(unix))]
-fn reload_on_signal(_: PolicyHandle, _: Option<KeyFile>) -> Result<Reloading, Failure> {
-    Ok(Reloading(tokio::spawn(async {})))
-}
-
-/// What cannot be used changes nothing: requests go on with the policy that is in force.
-async fn reload(policy: &PolicyHandle) {
-    let reading = policy.clone();
-    match tokio::task::spawn_blocking(move || reading.reload()).await {
-        Ok(Ok(policies)) => {
-            policies.warnings().iter().for_each(|warning| tracing::warn!(warning, "policy"));
-            tracing::info!(policy = policies.id(), rules = policies.rules(), "policy read again");
-        }
-        Ok(Err(error)) => {
-            tracing::error!(%error, in_force = policy.now().id(), "the policy was not replaced")
-        }
-        Err(error) => tracing::error!(%error, "the policy was not replaced"),
-    }
-}
-
-/// What cannot be used changes nothing here either.
-async fn reload_keys(keys: Option<KeyFile>) {
-    let Some(keys) = keys else { return };
-    match tokio::task::spawn_blocking(move || keys.reload()).await {
-        Ok(Ok(())) => tracing::info!("keys of the OpenShell gateway read again"),
-        Ok(Err(error)) => tracing::error!(error, "the keys of the OpenShell gateway were not replaced"),
-        Err(error) => tracing::error!(%error, "the keys of the OpenShell gateway were not replaced"),
-    }
-}
-
-/// A task that ends with this.
-struct Reloading(tokio::task::JoinHandle<()>);
-
-impl Drop for Reloading {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Why the ledger records no more, as soon as that is so.
