@@ -76,7 +76,7 @@ impl Caller {
     fn check_tenant(&self) -> Result<(), Status> {
         let Some(identity) = &self.identity else { return Ok(()) };
         let named = self.tenant.as_str();
-        if identity.tenants.is_empty() || identity.tenants.iter().any(|tenant| tenant == named) {
+        if identity.has_tenant(named) {
             return Ok(());
         }
         Err(errors::forbidden(&format!("{TENANT}: {named} is none of the caller's tenants")))

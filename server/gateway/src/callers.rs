@@ -52,6 +52,16 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Somebody whom another credential than a caller's names, for one tenant.
+    pub fn proven(name: String, tenant: &str, may: &[Role]) -> Self {
+        Self { name, tenants: vec![tenant.to_owned()], may: may.to_vec() }
+    }
+
+    /// Whether it may name this tenant.
+    pub fn has_tenant(&self, tenant: &str) -> bool {
+        self.tenants.is_empty() || self.tenants.iter().any(|own| own == tenant)
+    }
+
     /// Whether it has this role.
     pub fn may(&self, role: Role) -> bool {
         self.may.contains(&role)

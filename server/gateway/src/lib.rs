@@ -15,6 +15,7 @@ pub mod intents;
 pub mod live;
 pub mod message;
 pub mod offline;
+pub mod openshell;
 pub mod point;
 pub mod policy;
 pub mod record;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rhumb_drift::Policy;
 use rhumb_engine::EngineConfig;
 use rhumb_gateway::callers::{CallerConfig, Callers};
+use rhumb_gateway::openshell::OpenShellConfig;
 use rhumb_ledger::LedgerConfig;
 use rhumb_ledger::intent::config::IntentConfig;
 use rhumb_models::{Device, Precision};
@@ -33,6 +34,8 @@ pub struct Config {
     pub chains: ChainConfig,
     /// `[[callers]]`; none: everybody who reaches the port may do everything.
     pub callers: Vec<CallerConfig>,
+    /// `[openshell]`; none: its services are not there.
+    pub openshell: Option<OpenShellConfig>,
 }
 
 /// `[server]`
@@ -172,6 +175,8 @@ impl Config {
         }
         config.intents.check().map_err(|e| format!("intents.{e}"))?;
         config.ledger.as_ref().map_or(Ok(()), LedgerConfig::check).map_err(|e| e.to_string())?;
+        let openshell = config.openshell.as_ref().map(|openshell| openshell.check(config.server.hold_ms));
+        openshell.unwrap_or(Ok(())).map_err(|e| format!("openshell.{e}"))?;
         if config.chains.cache_mb == 0 {
             return Err("chains.cache_mb: must be at least 1".to_owned());
         }
@@ -223,6 +228,8 @@ mod tests {
     fn unknown_keys_and_wrong_values_are_named_with_their_line() {
         let error = Config::parse("[server]\nlisten = \"127.0.0.1:7000\"\nlissten = 1\n").unwrap_err();
         assert!(error.contains("lissten") && error.contains("line 3"), "{error}");
+        assert!(Config::parse("[openshell]\n").unwrap_err().contains("openshell.jwks"));
+        assert!(Config::parse("[openshell]\nallow_insecure = true\nsubject = \"any\"").is_err());
         assert!(Config::parse("[engine]\nqueue = 0").unwrap_err().contains("engine.queue"));
         assert!(Config::parse("[policy]\nfar = 2.0").unwrap_err().contains("policy.far"));
         assert!(Config::parse("[policy]\nread = \"MAYBE\"").unwrap_err().contains("MAYBE"));

@@ -46,6 +46,11 @@ impl<'a> Unverified<'a> {
         self.header_text("kid").filter(|kid| !kid.is_empty())
     }
 
+    /// The type that the token says it has, as it is written.
+    pub fn typ(&self) -> Option<&str> {
+        self.header_text("typ")
+    }
+
     /// The issuer that the token says it is of.
     pub fn issuer(&self) -> Option<&str> {
         self.payload.get("iss").and_then(Value::as_str)

@@ -5,6 +5,7 @@ pub mod deadline;
 pub mod drift;
 pub mod intent;
 pub mod ledger;
+pub mod reload;
 pub mod server;
 pub mod stats;
 

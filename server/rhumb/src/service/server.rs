@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use rhumb_gateway::agentgateway::{self, ExtMcpApi};
 use rhumb_gateway::callers::Callers;
+use rhumb_gateway::openshell::{self, Interceptor, Middleware, OpenShell};
 use rhumb_gateway::policy::{Base, PolicyHandle};
 use rhumb_gateway::{Decider, DeciderWatch, Front, Site};
 use rhumb_ledger::{Keys, Ledger, LedgerError};
 use rhumb_proto::agentgateway::ext_mcp_server::ExtMcpServer;
+use rhumb_proto::openshell::gateway_interceptor::gateway_interceptor_server::GatewayInterceptorServer;
+use rhumb_proto::openshell::middleware::supervisor_middleware_server::SupervisorMiddlewareServer;
 use rhumb_proto::v1::drift_service_server::DriftServiceServer;
 use rhumb_proto::v1::intent_service_server::IntentServiceServer;
 use rhumb_proto::v1::ledger_service_server::LedgerServiceServer;
@@ -27,6 +30,7 @@ use super::deadline::DeadlineLayer;
 use super::drift::DriftApi;
 use super::intent::IntentApi;
 use super::ledger::LedgerApi;
+use super::reload;
 use crate::config::{Config, ServerConfig};
 use crate::failure::Failure;
 use crate::startup::{Started, Wanted, start_off_thread};
@@ -43,7 +47,7 @@ const SERVICE: &str = "rhumb.v1.DriftService";
 /// A port in use, a model that cannot be loaded, a server that breaks.
 pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     // Before anything that takes time: without a listener the signal ends the process.
-    let hangups = Hangups::new()?;
+    let hangups = reload::Hangups::new()?;
     let listener = bind(config.server.listen).await?;
     let (decider, watched) = watch::channel(None);
     let folder = config.ledger.as_ref().map(|ledger| ledger.path.clone());
@@ -51,15 +55,23 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     report(&health, false).await;
     let (drain, drained) = watch::channel(false);
     let front = Front::new(watched.clone(), Duration::from_millis(config.server.hold_ms));
+    let openshell = openshell(&config, front.clone())?;
+    let keys = openshell.as_ref().and_then(|openshell| openshell.keys().cloned());
     let server = tls(&config.server)?
         .layer(DeadlineLayer)
-        .layer(AuthLayer(callers(&config)?))
+        .layer(AuthLayer { callers: callers(&config)?, openshell_has_keys: keys.is_some() })
         .add_service(health_service)
         .add_service(reflection()?)
         .add_service(drift_service(&config.server, watched.clone()))
         .add_service(intent_service(&config.server, watched.clone()))
         .add_service(ledger_service(&config.server, watched, folder))
         .add_service(agentgateway_service(front))
+        .add_optional_service(
+            openshell.clone().map(|openshell| supervisor_middleware(&config.server, openshell)),
+        )
+        .add_optional_service(
+            openshell.map(|openshell| GatewayInterceptorServer::new(Interceptor(openshell))),
+        )
         // Small answers leave at once.
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), until(drained));
     let server = tokio::spawn(server);
@@ -76,7 +88,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     if config.ledger.is_none() {
         tracing::info!("no [ledger]: nothing is recorded, and intents are forgotten when the server ends");
     }
-    let _reloading = hangups.reload(site.policy.clone());
+    let _reloading = hangups.reload(site.policy.clone(), keys);
     let mut ledger = site.ledger.health();
     tokio::select! {
         () = &mut stop => {}
@@ -96,66 +108,6 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     let finished = finish(server, started, Duration::from_millis(config.server.drain_ms)).await;
     let closed = tokio::task::spawn_blocking(move || site.ledger.clone().close()).await;
     finished.and(closed.map_err(Failure::check)?.map_err(Failure::check))
-}
-
-/// SIGHUP, listened to from the beginning.
-#[cfg(unix)]
-struct Hangups(tokio::signal::unix::Signal);
-
-#[cfg(unix)]
-impl Hangups {
-    fn new() -> Result<Self, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::hangup()).map(Self).map_err(Failure::io("SIGHUP"))
-    }
-
-    /// Reads the policy file again at every one; ends with what it returns.
-    fn reload(mut self, policy: PolicyHandle) -> Reloading {
-        Reloading(tokio::spawn(async move {
-            while self.0.recv().await.is_some() {
-                reload(&policy).await;
-            }
-        }))
-    }
-}
-
-/// There is no such signal.
-#[cfg(not(unix))]
-struct Hangups;
-
-#[cfg(not(unix))]
-impl Hangups {
-    fn new() -> Result<Self, Failure> {
-        Ok(Self)
-    }
-
-    fn reload(self, policy: PolicyHandle) -> Reloading {
-        Reloading(tokio::spawn(async move { drop(policy) }))
-    }
-}
-
-/// What cannot be used changes nothing: requests go on with the policy that is in force.
-async fn reload(policy: &PolicyHandle) {
-    let reading = policy.clone();
-    match tokio::task::spawn_blocking(move || reading.reload()).await {
-        Ok(Ok(policies)) => {
-            policies.warnings().iter().for_each(|warning| tracing::warn!(warning, "policy"));
-            tracing::info!(policy = policies.id(), rules = policies.rules(), "policy read again");
-        }
-        Ok(Err(error)) => {
-            tracing::error!(%error, in_force = policy.now().id(), "the policy was not replaced")
-        }
-        Err(error) => tracing::error!(%error, "the policy was not replaced"),
-    }
-}
-
-/// A task that ends with this.
-struct Reloading(tokio::task::JoinHandle<()>);
-
-impl Drop for Reloading {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Why the ledger records no more, as soon as that is so.
@@ -218,6 +170,15 @@ fn callers(config: &Config) -> Result<Arc<Callers>, Failure> {
     Ok(Arc::new(callers))
 }
 
+/// What OpenShell's services stand on, where they are configured.
+fn openshell(config: &Config, front: Front) -> Result<Option<OpenShell>, Failure> {
+    let Some(own) = &config.openshell else { return Ok(None) };
+    if own.allow_insecure {
+        tracing::warn!("openshell.allow_insecure: what calls say of sandboxes is believed, but not trusted");
+    }
+    OpenShell::open(own.clone(), front).map(Some).map_err(|e| Failure::input(format!("openshell.{e}")))
+}
+
 /// A builder of servers, with TLS where it is configured.
 fn tls(config: &ServerConfig) -> Result<Server, Failure> {
     let Some(tls) = &config.tls else { return Ok(Server::builder()) };
@@ -262,6 +223,15 @@ fn intent_service(config: &ServerConfig, decider: DeciderWatch) -> IntentService
 
 fn agentgateway_service(front: Front) -> ExtMcpServer<ExtMcpApi> {
     ExtMcpServer::new(ExtMcpApi::new(front)).max_decoding_message_size(agentgateway::MESSAGE_BYTES)
+}
+
+/// A message with the largest body is larger than that body.
+fn supervisor_middleware(
+    config: &ServerConfig,
+    openshell: OpenShell,
+) -> SupervisorMiddlewareServer<Middleware> {
+    let most = config.max_message_bytes.max(openshell::MESSAGE_BYTES);
+    SupervisorMiddlewareServer::new(Middleware(openshell)).max_decoding_message_size(most)
 }
 
 /// A trace is as long as its chain.
