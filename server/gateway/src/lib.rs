@@ -1,6 +1,7 @@
 //! From a caller's message to a recorded decision and back.
 
 pub mod anchor;
+pub mod batch;
 pub mod caller;
 pub mod callers;
 pub mod carried;
@@ -10,6 +11,7 @@ pub mod decide;
 pub mod errors;
 pub mod front;
 pub mod handed;
+pub mod http;
 pub mod intents;
 pub mod live;
 pub mod offline;
