@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod calibration;
+pub mod http;
+pub mod policy;
 pub mod program;
 pub mod raw;
 pub mod samples;
@@ -13,6 +15,7 @@ pub mod score;
 pub mod server;
 pub mod tokens;
 
+pub use http::HttpServer;
 pub use program::{Run, run};
 pub use score::{Answers, score_lines};
 pub use server::{Client, Server};
