@@ -81,7 +81,8 @@ async fn every_verdict_passes_or_blocks_and_nothing_else_is_changed() {
         assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
         let reason = body["blocked_reason"].as_str().unwrap();
         let decision = reason.rsplit(' ').next().unwrap().to_owned();
-        assert!(reason.contains(name) && reason.contains("intent_drift"), "{reason}");
+        let code = if name == "ask_send" { "human_needed" } else { "intent_drift" };
+        assert!(reason.contains(name) && reason.contains(code), "{reason}");
         let wanted = GetDecisionRequest { decision_id: decision, ..GetDecisionRequest::default() };
         let recorded = http.server.ledger().await.get_decision(wanted).await.unwrap().into_inner();
         let request = recorded.request.unwrap();

@@ -1,5 +1,6 @@
 //! From a caller's message to a recorded decision and back.
 
+pub mod agentgateway;
 pub mod anchor;
 pub mod batch;
 pub mod caller;
@@ -14,10 +15,14 @@ pub mod handed;
 pub mod http;
 pub mod intents;
 pub mod live;
+pub mod message;
 pub mod offline;
+pub mod point;
 pub mod policy;
 pub mod record;
 pub mod surface;
+pub mod told;
+pub mod tools;
 pub mod trace;
 
 pub use decide::{Decider, DeciderWatch, Site};

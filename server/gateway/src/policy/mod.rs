@@ -21,6 +21,8 @@ pub use handle::PolicyHandle;
 pub use rule::Subject;
 pub use ruling::{ByEffect, Missing, Mode, Outcome, Ruling};
 
+use crate::message;
+
 use file::Checked;
 
 /// Characters of a digest that tell one policy from another.
@@ -68,15 +70,15 @@ impl Policies {
         let fail = |problem| PolicyError { path: path.display().to_string(), problem };
         let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        Self::parse(&name, &text, base).map_err(fail)
+        Self::parse(&name, &text, path.parent().unwrap_or(Path::new("")), base).map_err(fail)
     }
 
-    /// Reads the text of a file with this name.
+    /// Reads the text of a file with this name; other files that it names are taken from `folder`.
     ///
     /// # Errors
     /// Says line and key.
-    pub fn parse(name: &str, text: &str, base: Base) -> Result<Self, String> {
-        let checked = file::parse(text)?;
+    pub fn parse(name: &str, text: &str, folder: &Path, base: Base) -> Result<Self, String> {
+        let checked = file::parse(text, folder)?;
         let written = serde_json::to_vec(&(&base.verdicts, base.min_provenance)).unwrap_or_default();
         Ok(Self { id: id(name, &[text.as_bytes(), &written].concat()), base, checked })
     }
@@ -99,6 +101,22 @@ impl Policies {
     /// What the file says that a tool does; `None` where it says nothing.
     pub fn effect(&self, tenant: &str, server: &str, tool: &str) -> Option<Effect> {
         self.checked.effects.iter().find(|rule| rule.matches(tenant, server, tool)).map(|rule| rule.effect)
+    }
+
+    /// What a tool may say of itself, by digests; `None` where the file says nothing.
+    pub fn pinned(&self, tenant: &str, server: &str, tool: &str) -> Option<&[String]> {
+        let rule = self.checked.pins.iter().find(|rule| rule.matches(tenant, server, tool));
+        rule.map(|rule| rule.digests.as_slice())
+    }
+
+    /// HTTP status of a refusal, where the contract leaves it to us.
+    pub fn deny_http_status(&self) -> u16 {
+        self.checked.deny_http_status.unwrap_or(403)
+    }
+
+    /// How requests are read.
+    pub fn reading(&self) -> &message::Checked {
+        &self.checked.reading
     }
 
     /// What the policy says about an action.
@@ -155,7 +173,7 @@ set = { threshold = 0.3, write = "DENY", min_provenance = { write = "SIGNED" }, 
     }
 
     fn policies(text: &str) -> Result<Policies, String> {
-        Policies::parse("site", text, Base::default())
+        Policies::parse("site", text, Path::new(""), Base::default())
     }
 
     #[test]
@@ -215,9 +233,9 @@ set = { threshold = 0.3, write = "DENY", min_provenance = { write = "SIGNED" }, 
         let ids = [
             Policies::of(base.clone()).id,
             Policies::of(stricter.clone()).id,
-            Policies::parse("site", FILE, base.clone()).unwrap().id,
-            Policies::parse("site", FILE, stricter).unwrap().id,
-            Policies::parse("site", &format!("{FILE}\n"), base).unwrap().id,
+            Policies::parse("site", FILE, Path::new(""), base.clone()).unwrap().id,
+            Policies::parse("site", FILE, Path::new(""), stricter).unwrap().id,
+            Policies::parse("site", &format!("{FILE}\n"), Path::new(""), base).unwrap().id,
         ];
         let unique: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(unique.len(), ids.len(), "{ids:?}");

@@ -59,6 +59,10 @@ reasons! {
     ACTION_TRUNCATED = "action_truncated";
     /// Header and body tell different stories.
     HEADER_BODY_MISMATCH = "header_body_mismatch";
+    /// A method that nobody knows, where the operator lets none through.
+    METHOD_REFUSED = "method_refused";
+    /// A connection whose content nobody would see, where the operator lets none through.
+    UPGRADE_REFUSED = "upgrade_refused";
     /// The same action of the same chain came again.
     ACTION_REPLAYED = "action_replayed";
     /// The words were not kept.
@@ -83,6 +87,8 @@ reasons! {
     BINDING_LIMIT = "binding_limit";
     /// The chain has drifted as a whole, though the action alone has not.
     CHAIN_DRIFT = "chain_drift";
+    /// The tool's description is not the one that was pinned.
+    TOOL_CHANGED = "tool_changed";
     /// Nothing stood out.
     ALIGNED = "aligned";
     /// No configured caller.

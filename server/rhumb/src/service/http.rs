@@ -10,11 +10,11 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use rhumb_gateway::Front;
 use rhumb_gateway::callers::Callers;
 use rhumb_gateway::http::Doors;
 use rhumb_gateway::http::config::HttpConfig;
 use rhumb_gateway::http::entry::Peer;
-use rhumb_gateway::{DeciderWatch, Front};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -50,13 +50,12 @@ struct Serving {
 pub async fn open(
     config: &Config,
     callers: &Arc<Callers>,
-    decider: DeciderWatch,
+    front: Front,
     drained: watch::Receiver<bool>,
 ) -> Result<Option<JoinHandle<()>>, Failure> {
     let Some(http) = config.http.clone() else { return Ok(None) };
     let tls = config.server.tls.as_ref().map(acceptor).transpose()?;
     warn_if_open(callers, http.listen, tls.is_some());
-    let front = Front::new(decider, Duration::from_millis(config.server.hold_ms));
     let listener = bind("http.listen", http.listen).await?;
     tracing::info!(listen = %http.listen, "HTTP side open");
     let router = Doors::new(front, Arc::clone(callers), http.clone()).router();

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rhumb_gateway::agentgateway::{self, ExtMcpApi};
 use rhumb_gateway::callers::Callers;
 use rhumb_gateway::policy::{Base, PolicyHandle};
-use rhumb_gateway::{Decider, DeciderWatch, Site};
+use rhumb_gateway::{Decider, DeciderWatch, Front, Site};
 use rhumb_ledger::{Keys, Ledger, LedgerError};
-use rhumb_proto::DESCRIPTORS;
+use rhumb_proto::agentgateway::ext_mcp_server::ExtMcpServer;
 use rhumb_proto::v1::drift_service_server::DriftServiceServer;
 use rhumb_proto::v1::intent_service_server::IntentServiceServer;
 use rhumb_proto::v1::ledger_service_server::LedgerServiceServer;
+use rhumb_proto::{CONTRACT_DESCRIPTORS, DESCRIPTORS};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -48,8 +50,9 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, false).await;
     let (drain, drained) = watch::channel(false);
+    let front = Front::new(watched.clone(), Duration::from_millis(config.server.hold_ms));
     let callers = callers(&config)?;
-    let http = http::open(&config, &callers, watched.clone(), drained.clone()).await?;
+    let http = http::open(&config, &callers, front.clone(), drained.clone()).await?;
     let server = tls(&config.server)?
         .layer(DeadlineLayer)
         .layer(AuthLayer(callers))
@@ -58,6 +61,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
         .add_service(drift_service(&config.server, watched.clone()))
         .add_service(intent_service(&config.server, watched.clone()))
         .add_service(ledger_service(&config.server, watched, folder))
+        .add_service(agentgateway_service(front))
         // Small answers leave at once.
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), until(drained));
     let server = tokio::spawn(server);
@@ -236,6 +240,7 @@ fn reflection() -> Result<
 > {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(CONTRACT_DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|e| Failure::check(format!("server reflection: {e}")))
@@ -243,6 +248,10 @@ fn reflection() -> Result<
 
 fn intent_service(config: &ServerConfig, decider: DeciderWatch) -> IntentServiceServer<IntentApi> {
     IntentServiceServer::new(IntentApi(decider)).max_decoding_message_size(config.max_message_bytes)
+}
+
+fn agentgateway_service(front: Front) -> ExtMcpServer<ExtMcpApi> {
+    ExtMcpServer::new(ExtMcpApi::new(front)).max_decoding_message_size(agentgateway::MESSAGE_BYTES)
 }
 
 /// A trace is as long as its chain.

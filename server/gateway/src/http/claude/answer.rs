@@ -1,8 +1,9 @@
 //! What Claude Code is told. Never `allow`: that would skip the user's own permission prompt.
 
-use rhumb_ledger::intent::reason;
 use rhumb_proto::v1::{Mode, Outcome, ScoreResponse, Verdict};
 use serde_json::{Value, json};
+
+use crate::told;
 
 /// Nothing to say: the client goes on as it would without us.
 pub fn nothing() -> Value {
@@ -38,24 +39,15 @@ fn decision(what: &str, why: &str) -> Value {
 fn sentence(tool: &str, response: &ScoreResponse) -> String {
     const NAME_CHARS: usize = 64;
     let tool: String = tool.chars().filter(|c| !c.is_control()).take(NAME_CHARS).collect();
-    let code = response.reason_code.as_str();
-    let why = match (code, response.verdict()) {
-        (reason::INTENT_DRIFT | reason::CHAIN_DRIFT, Verdict::Warn) => {
-            format!("the use of {tool} may not serve what the user asked for")
-        }
-        (reason::INTENT_DRIFT | reason::CHAIN_DRIFT, _) => {
-            format!("the use of {tool} does not serve what the user asked for")
-        }
-        (reason::INTENT_MISSING, _) => {
-            format!("no request of the user is known that the use of {tool} could serve")
-        }
-        (_, Verdict::Warn) => format!("the use of {tool} is to be looked at"),
-        _ => format!("the use of {tool} could not be cleared"),
+    let why = match response.verdict() {
+        Verdict::Warn => "The action may not serve the authorising request",
+        _ => told::sentence(response).trim_end_matches('.'),
     };
-    match response.decision_id.as_str() {
-        "" => format!("Rhumb: {why} ({code})."),
-        id => format!("Rhumb: {why} ({code}, decision {id})."),
-    }
+    let decision = match response.decision_id.as_str() {
+        "" => String::new(),
+        id => format!(", decision {id}"),
+    };
+    format!("Rhumb on {tool}: {why} ({}{decision}).", told::reason(response))
 }
 
 #[cfg(test)]
@@ -96,10 +88,9 @@ mod tests {
     #[test]
     fn a_reason_is_one_sentence_with_id_and_code_and_without_the_score() {
         let says = sentence("Ba\nsh", &response(Verdict::Deny, Outcome::Stop));
-        assert_eq!(
-            says,
-            "Rhumb: the use of Bash does not serve what the user asked for (intent_drift, decision 01K)."
-        );
+        let wanted =
+            "Rhumb on Bash: The action does not serve the authorising request (intent_drift, decision 01K).";
+        assert_eq!(says, wanted);
         let unrecorded =
             ScoreResponse { decision_id: String::new(), ..response(Verdict::Deny, Outcome::Stop) };
         assert!(!sentence("Bash", &unrecorded).contains("decision"));

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::GatewayError;
 use crate::http::error::HttpError;
 use crate::http::{Reply, reply};
+use crate::told;
 
 /// Characters of a tool's name in a reason: a model wrote it.
 const NAME_CHARS: usize = 64;
@@ -53,7 +54,7 @@ fn reason(tool: &str, response: &ScoreResponse) -> String {
         "" => String::new(),
         id => format!(", decision {id}"),
     };
-    format!("Rhumb stopped the tool call {tool}: {}{decision}", response.reason_code)
+    format!("Rhumb stopped the tool call {tool}: {}{decision}", told::reason(response))
 }
 
 #[cfg(test)]
