@@ -204,7 +204,7 @@ async fn what_is_bound_to_the_server_is_enough_for_a_policy_that_demands_it() {
     open.post(PATH, &prompt("s", BILL)).await;
     let answer = open.post(PATH, &tool_use("s", "t", "mcp__bank__send_money")).await.json();
     assert_eq!(decision(&answer), "ask");
-    assert!(answer.to_string().contains("provenance_too_low"), "{answer}");
+    assert!(answer.to_string().contains("human_needed"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

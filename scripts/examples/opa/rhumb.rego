@@ -3,6 +3,9 @@ package rhumb
 
 import rego.v1
 
+# RHUMB_URL in OPA's environment.
+url := object.get(opa.runtime(), ["env", "RHUMB_URL"], "https://rhumb.internal:50052")
+
 default decision := {"allow": false, "reason_code": "scorer_unavailable"}
 
 decision := {
@@ -14,7 +17,7 @@ decision := {
 	# One rule holds the call: within a query the same request is sent once.
 	resp := http.send({
 		"method": "POST",
-		"url": sprintf("%s/v1/score", [opa.runtime().env.RHUMB_URL]),
+		"url": concat("", [url, "/v1/score"]),
 		"headers": {
 			"content-type": "application/json",
 			"txn-token": input.request.headers["txn-token"],
