@@ -7,7 +7,9 @@
 
 pub mod authority;
 pub mod calibration;
+pub mod claude;
 pub mod http;
+pub mod litellm;
 pub mod policy;
 pub mod program;
 pub mod raw;

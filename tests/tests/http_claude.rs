@@ -6,44 +6,13 @@
 use futures::future::join_all;
 use rhumb_proto::v1::{GetDecisionRequest, GetIntentRequest, ScoreRequest, ScoreResponse};
 use rhumb_tests::HttpServer;
+use rhumb_tests::claude::{decision, event, prompt, tool_use};
 use rhumb_tests::policy::{five_verdicts, policy_file};
 use rhumb_tests::samples::BILL;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 const PATH: &str = "/v1/hooks/claude-code";
-
-/// What stands in every event.
-fn event(session: &str, name: &str) -> Value {
-    json!({
-        "session_id": session, "hook_event_name": name, "transcript_path": "/nowhere/transcript.jsonl", "cwd": "/work",
-        "permission_mode": "default",
-    })
-}
-
-fn prompt(session: &str, text: &str) -> Value {
-    let mut body = event(session, "UserPromptSubmit");
-    body["prompt"] = text.into();
-    body
-}
-
-fn tool_use(session: &str, id: &str, tool: &str) -> Value {
-    let mut body = event(session, "PreToolUse");
-    body["tool_name"] = tool.into();
-    body["tool_input"] =
-        json!({"account": "UK12345678901234567890", "amount": 98.7, "reference": "electricity bill"});
-    body["tool_use_id"] = id.into();
-    body
-}
-
-fn decision(body: &Value) -> &str {
-    let output = &body["hookSpecificOutput"];
-    if output.is_object() {
-        assert_eq!(output["hookEventName"], "PreToolUse");
-        assert!(!output["permissionDecisionReason"].as_str().unwrap().is_empty());
-    }
-    output["permissionDecision"].as_str().unwrap_or_default()
-}
 
 fn ledger() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();

@@ -104,8 +104,8 @@ pub fn claude_body(rng: &mut Rng) -> Vec<u8> {
     let event =
         rng.choice(["PreToolUse", "PostToolUse", "UserPromptSubmit", "SessionEnd"]).unwrap_or_default();
     let first = format!("\"session_id\":\"s\",\"hook_event_name\":\"{event}\"");
-    object(rng, CLAUDE_KEYS.get(2..).unwrap_or_default(), 5, if rng.u8(0..8) == 0 { "" } else { &first })
-        .into_bytes()
+    let first = if rng.u8(0..8) == 0 { String::new() } else { first };
+    object(rng, CLAUDE_KEYS.get(2..).unwrap_or_default(), 5, &first).into_bytes()
 }
 
 fn refused(error: &HttpError) -> u64 {
