@@ -5,8 +5,13 @@
 // Tests may stop at the first surprise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod authority;
 pub mod calibration;
 pub mod openshell;
+pub mod claude;
+pub mod http;
+pub mod litellm;
+pub mod policy;
 pub mod program;
 pub mod raw;
 pub mod samples;
@@ -14,6 +19,7 @@ pub mod score;
 pub mod server;
 pub mod tokens;
 
+pub use http::HttpServer;
 pub use program::{Run, run};
 pub use score::{Answers, score_lines};
 pub use server::{Client, Server};

@@ -192,7 +192,8 @@ impl Drop for Server {
     }
 }
 
-fn free_address() -> SocketAddr {
+/// An address that is free now.
+pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap()
 }

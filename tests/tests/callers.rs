@@ -3,25 +3,17 @@
 // Tests may stop at the first surprise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use std::fs;
-use std::path::Path;
-
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rhumb_proto::v1::drift_service_client::DriftServiceClient;
 use rhumb_proto::v1::intent_service_client::IntentServiceClient;
 use rhumb_proto::v1::{
     GetKeysRequest, Intent, Provenance, RegisterIntentRequest, RevokeIntentRequest, ScoreRequest,
 };
 use rhumb_tests::Server;
+use rhumb_tests::authority::{Authority, digest};
 use rhumb_tests::samples::{BILL, aligned, message};
-use sha2::{Digest as _, Sha256};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+use tonic::transport::Channel;
 use tonic::{Code, Request};
 use tonic_health::pb::health_check_response::ServingStatus;
-
-fn digest(bytes: impl AsRef<[u8]>) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
 
 fn with<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
@@ -79,50 +71,6 @@ async fn only_known_callers_are_let_in_and_each_to_its_own() {
     let mut red = with(by_id, "edge-token");
     red.metadata_mut().insert("rhumb-tenant", "red".parse().unwrap());
     assert_eq!(drift.score(red).await.unwrap_err().code(), Code::PermissionDenied);
-}
-
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
-    }
-
-    /// Certificate and key of a name, PEM, and the digest of the certificate.
-    fn issue(&self, name: &str) -> (String, String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem(), digest(certificate.der()))
-    }
-
-    fn write(&self, folder: &Path) -> String {
-        let (certificate, key, _) = self.issue("localhost");
-        for (name, text) in [("server.pem", certificate), ("server.key", key), ("ca.pem", self.issuer.pem())]
-        {
-            fs::write(folder.join(name), text).unwrap();
-        }
-        let at = |name: &str| folder.join(name);
-        format!(
-            "[server.tls]\ncertificate = {:?}\nkey = {:?}\nclient_ca = {:?}\n",
-            at("server.pem"),
-            at("server.key"),
-            at("ca.pem")
-        )
-    }
-
-    async fn connect(&self, server: &Server, own: (&str, &str)) -> Result<Channel, tonic::transport::Error> {
-        let tls = ClientTlsConfig::new()
-            .domain_name("localhost")
-            .ca_certificate(Certificate::from_pem(self.issuer.pem()))
-            .identity(Identity::from_pem(own.0, own.1));
-        let url = format!("https://localhost:{}", server.address().port());
-        Channel::from_shared(url).unwrap().tls_config(tls)?.connect().await
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

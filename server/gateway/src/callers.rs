@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use tonic::codegen::http::HeaderMap;
+use tonic::codegen::http::header::AUTHORIZATION;
 
 /// What a caller may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
@@ -173,6 +175,18 @@ impl Callers {
     }
 }
 
+/// The bearer token of a call, as HTTP and gRPC write it alike; two are none.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (first, second) = (values.next()?, values.next());
+    if second.is_some() {
+        return Some("");
+    }
+    let (scheme, token) = first.to_str().ok()?.split_once(' ')?;
+    // A header of another scheme is not ours, and no token: a mesh may use it for itself.
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 fn hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -254,5 +268,21 @@ mod tests {
             Callers::new(&[caller(&[]), renamed]).unwrap_err().contains("token_sha256: is that of another")
         );
         assert!(Callers::new(&[caller(&[]), caller(&[])]).unwrap_err().contains("name: is that of another"));
+    }
+
+    #[test]
+    fn bearer_tokens_are_read_as_http_writes_them() {
+        let read = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            values.iter().for_each(|v| {
+                headers.append(AUTHORIZATION, v.parse().unwrap());
+            });
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(read(&["Bearer abc"]), Some("abc".into()));
+        assert_eq!(read(&["bearer  abc "]), Some("abc".into()));
+        assert_eq!(read(&["Basic abc"]), None);
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&["Bearer abc", "Bearer abc"]), Some(String::new()), "two tokens are none");
     }
 }

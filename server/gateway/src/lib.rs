@@ -2,6 +2,7 @@
 
 pub mod agentgateway;
 pub mod anchor;
+pub mod batch;
 pub mod caller;
 pub mod callers;
 pub mod carried;
@@ -11,6 +12,7 @@ pub mod decide;
 pub mod errors;
 pub mod front;
 pub mod handed;
+pub mod http;
 pub mod intents;
 pub mod live;
 pub mod message;

@@ -7,6 +7,7 @@ use rhumb_drift::Policy;
 use rhumb_engine::EngineConfig;
 use rhumb_gateway::callers::{CallerConfig, Callers};
 use rhumb_gateway::openshell::OpenShellConfig;
+use rhumb_gateway::http::config::HttpConfig;
 use rhumb_ledger::LedgerConfig;
 use rhumb_ledger::intent::config::IntentConfig;
 use rhumb_models::{Device, Precision};
@@ -20,6 +21,8 @@ use crate::failure::Failure;
 pub struct Config {
     /// `[server]`
     pub server: ServerConfig,
+    /// `[http]`; none: no HTTP side.
+    pub http: Option<HttpConfig>,
     /// `[model]`
     pub model: ModelConfig,
     /// `[engine]`
@@ -173,6 +176,7 @@ impl Config {
         if by_certificate && config.server.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none()) {
             return Err("callers: certificate_sha256 needs server.tls.client_ca".to_owned());
         }
+        config.http.as_ref().map_or(Ok(()), HttpConfig::check).map_err(|e| format!("http.{e}"))?;
         config.intents.check().map_err(|e| format!("intents.{e}"))?;
         config.ledger.as_ref().map_or(Ok(()), LedgerConfig::check).map_err(|e| e.to_string())?;
         let openshell = config.openshell.as_ref().map(|openshell| openshell.check(config.server.hold_ms));
@@ -221,6 +225,7 @@ mod tests {
         let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
         let mut config = Config::parse(&blocks.collect::<String>()).unwrap();
         assert_eq!(config.ledger.take(), Some(LedgerConfig::at("ledger")));
+        assert_eq!(config.http.take(), Some(HttpConfig::default()));
         assert_eq!(config, Config::default());
     }
 

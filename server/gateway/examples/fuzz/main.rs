@@ -6,6 +6,7 @@
 //! not seen before. A target panics where something does not hold that must; the input is then written out, and the run
 //! fails. A run with the same seed does the same.
 
+mod doors;
 mod generate;
 #[allow(clippy::expect_used, reason = "a finding is a panic")]
 mod message;
@@ -54,6 +55,26 @@ const TARGETS: &[Target] = &[
             message::score_request(bytes);
         },
         generate: generate::json,
+        large: generate::large_json,
+        mib_time: Duration::from_millis(200),
+    },
+    Target {
+        name: "litellm",
+        run: doors::litellm,
+        read: |bytes| {
+            doors::litellm(bytes);
+        },
+        generate: doors::litellm_body,
+        large: generate::large_json,
+        mib_time: Duration::from_millis(200),
+    },
+    Target {
+        name: "claude-code",
+        run: doors::claude,
+        read: |bytes| {
+            doors::claude(bytes);
+        },
+        generate: doors::claude_body,
         large: generate::large_json,
         mib_time: Duration::from_millis(200),
     },

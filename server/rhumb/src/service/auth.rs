@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::{Either, Ready, ready};
-use rhumb_gateway::callers::{Callers, NotLetIn, Role};
+use rhumb_gateway::callers::{Callers, NotLetIn, Role, bearer};
 use rhumb_gateway::errors;
-use tonic::codegen::http::header::AUTHORIZATION;
-use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::codegen::http::{Request, Response};
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tower::{Layer, Service};
 
@@ -113,17 +112,6 @@ fn needed(path: &str) -> Needed {
     }))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (first, second) = (values.next()?, values.next());
-    if second.is_some() {
-        return Some("");
-    }
-    let (scheme, token) = first.to_str().ok()?.split_once(' ')?;
-    // A header of another scheme is not ours, and no token: a mesh may use it for itself.
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,21 +147,5 @@ mod tests {
         }
         let beside = format!("/x/{middleware}/Describe");
         assert_eq!(layer(true).needed(&beside), Needed::Caller(Some(Role::Score)));
-    }
-
-    #[test]
-    fn bearer_tokens_are_read_as_http_writes_them() {
-        let read = |values: &[&str]| {
-            let mut headers = HeaderMap::new();
-            values.iter().for_each(|v| {
-                headers.append(AUTHORIZATION, v.parse().unwrap());
-            });
-            bearer(&headers).map(str::to_owned)
-        };
-        assert_eq!(read(&["Bearer abc"]), Some("abc".into()));
-        assert_eq!(read(&["bearer  abc "]), Some("abc".into()));
-        assert_eq!(read(&["Basic abc"]), None);
-        assert_eq!(read(&[]), None);
-        assert_eq!(read(&["Bearer abc", "Bearer abc"]), Some(String::new()), "two tokens are none");
     }
 }

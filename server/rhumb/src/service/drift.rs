@@ -3,14 +3,13 @@
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use futures::stream::{self, Stream, StreamExt as _};
-use rhumb_drift::InputError;
-use rhumb_engine::{Call, EngineError, Lane};
+use futures::stream::{Stream, StreamExt as _};
+use rhumb_engine::Lane;
+use rhumb_gateway::batch::{at_most_many, decide_all, decide_one};
 use rhumb_gateway::caller::Caller;
 use rhumb_gateway::chain::score_chain;
-use rhumb_gateway::convert::Unread;
 use rhumb_gateway::front::Deadline;
-use rhumb_gateway::{Decider, DeciderWatch, GatewayError};
+use rhumb_gateway::{Decider, DeciderWatch};
 use rhumb_proto::v1::drift_service_server::DriftService;
 use rhumb_proto::v1::{
     EngineStats, GetStatsRequest, ScoreBatchRequest, ScoreBatchResponse, ScoreChainRequest,
@@ -19,12 +18,6 @@ use rhumb_proto::v1::{
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::{errors, stats};
-use crate::convert;
-
-/// Requests of one batch, hops of one chain.
-pub const MANY: usize = 1024;
-/// Requests of one call that are worked on at once.
-const CONCURRENCY: usize = 64;
 
 /// The service.
 #[derive(Clone)]
@@ -54,40 +47,6 @@ impl DriftApi {
     }
 }
 
-/// Decides about one request of many: what cannot be read gets an answer that says so.
-async fn decide_one(
-    decider: &Decider,
-    request: ScoreRequest,
-    caller: &Caller,
-    call: Call,
-) -> Result<ScoreResponse, Status> {
-    let request_id = request.request_id.clone();
-    match decider.decide(request.clone(), caller, &call).await {
-        Ok(response) => Ok(response),
-        Err(GatewayError::Engine(EngineError::Input(e))) => {
-            let recorded = decider.unread(request, &Unread::unparsable(e.to_string()), caller).await;
-            recorded.or_else(|e| failed(decider, request_id, &e))
-        }
-        Err(e) => failed(decider, request_id, &e),
-    }
-}
-
-/// One that is late or lost costs itself alone.
-fn failed(decider: &Decider, request_id: String, error: &GatewayError) -> Result<ScoreResponse, Status> {
-    match error {
-        GatewayError::Engine(EngineError::Stopped) => Err(errors::status(error)),
-        _ => Ok(convert::failed(request_id, errors::reason(error), &decider.engine)),
-    }
-}
-
-fn at_most_many(field: &str, count: usize) -> Result<(), Status> {
-    if count > MANY {
-        let problem = format!("{count} items, at most {MANY} are taken");
-        return Err(errors::bad_request(&InputError::new(field, problem)));
-    }
-    Ok(())
-}
-
 #[tonic::async_trait]
 impl DriftService for DriftApi {
     async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
@@ -105,11 +64,7 @@ impl DriftService for DriftApi {
         let decider = &self.decider()?;
         let caller = &Caller::of(&request, Lane::Bulk)?;
         let call = caller.one_of_many(self.deadline(request.extensions()));
-        let requests = request.into_inner().requests;
-        at_most_many("requests", requests.len())?;
-        let scores = stream::iter(requests.into_iter().map(|r| decide_one(decider, r, caller, call.clone())));
-        let answers: Vec<_> = scores.buffered(CONCURRENCY).collect().await;
-        let responses = answers.into_iter().collect::<Result<_, _>>()?;
+        let responses = decide_all(decider, request.into_inner().requests, caller, &call).await?;
         Ok(Response::new(ScoreBatchResponse { responses }))
     }
 

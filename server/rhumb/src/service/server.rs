@@ -21,6 +21,7 @@ use rhumb_proto::v1::ledger_service_server::LedgerServiceServer;
 use rhumb_proto::{CONTRACT_DESCRIPTORS, DESCRIPTORS};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::server::HealthReporter;
@@ -30,7 +31,7 @@ use super::deadline::DeadlineLayer;
 use super::drift::DriftApi;
 use super::intent::IntentApi;
 use super::ledger::LedgerApi;
-use super::reload;
+use super::{http, reload, until};
 use crate::config::{Config, ServerConfig};
 use crate::failure::Failure;
 use crate::startup::{Started, Wanted, start_off_thread};
@@ -48,7 +49,7 @@ const SERVICE: &str = "rhumb.v1.DriftService";
 pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     // Before anything that takes time: without a listener the signal ends the process.
     let hangups = reload::Hangups::new()?;
-    let listener = bind(config.server.listen).await?;
+    let listener = bind("server.listen", config.server.listen).await?;
     let (decider, watched) = watch::channel(None);
     let folder = config.ledger.as_ref().map(|ledger| ledger.path.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -57,9 +58,11 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     let front = Front::new(watched.clone(), Duration::from_millis(config.server.hold_ms));
     let openshell = openshell(&config, front.clone())?;
     let keys = openshell.as_ref().and_then(|openshell| openshell.keys().cloned());
+    let callers = callers(&config)?;
+    let http = http::open(&config, &callers, front.clone(), drained.clone()).await?;
     let server = tls(&config.server)?
         .layer(DeadlineLayer)
-        .layer(AuthLayer { callers: callers(&config)?, openshell_has_keys: keys.is_some() })
+        .layer(AuthLayer { callers, openshell_has_keys: keys.is_some() })
         .add_service(health_service)
         .add_service(reflection()?)
         .add_service(drift_service(&config.server, watched.clone()))
@@ -105,7 +108,8 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     // New calls are refused; calls in flight, and streams until they end, hold their own clone of the engine.
     decider.send_replace(None);
     drain.send_replace(true);
-    let finished = finish(server, started, Duration::from_millis(config.server.drain_ms)).await;
+    let wait = Duration::from_millis(config.server.drain_ms);
+    let (finished, ()) = tokio::join!(finish(server, started, wait), http::finish(http, wait));
     let closed = tokio::task::spawn_blocking(move || site.ledger.clone().close()).await;
     finished.and(closed.map_err(Failure::check)?.map_err(Failure::check))
 }
@@ -160,14 +164,18 @@ async fn warm(wanted: Wanted) -> Result<Started, Failure> {
 
 fn callers(config: &Config) -> Result<Arc<Callers>, Failure> {
     let callers = Callers::new(&config.callers).map_err(Failure::input)?;
-    let listen = config.server.listen;
+    warn_if_open(&callers, config.server.listen, config.server.tls.is_some());
+    Ok(Arc::new(callers))
+}
+
+/// Says what an address is open to, where that is hardly meant.
+pub(super) fn warn_if_open(callers: &Callers, listen: SocketAddr, has_tls: bool) {
     if callers.is_open() && !listen.ip().is_loopback() {
         tracing::warn!(%listen, "no [[callers]]: everybody who reaches this address may do everything");
     }
-    if !callers.is_open() && config.server.tls.is_none() && !listen.ip().is_loopback() {
+    if !callers.is_open() && !has_tls && !listen.ip().is_loopback() {
         tracing::warn!(%listen, "no [server.tls]: tokens of callers cross the network as they are");
     }
-    Ok(Arc::new(callers))
 }
 
 /// What OpenShell's services stand on, where they are configured.
@@ -192,8 +200,9 @@ fn tls(config: &ServerConfig) -> Result<Server, Failure> {
     Server::builder().tls_config(wanted).map_err(fail)
 }
 
-async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(listen).await.map_err(|e| Failure::check(format!("server.listen {listen}: {e}")))
+/// Listens; errors name the key.
+pub(super) async fn bind(key: &str, listen: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(listen).await.map_err(|e| Failure::check(format!("{key} {listen}: {e}")))
 }
 
 async fn report(health: &HealthReporter, serving: bool) {
@@ -254,12 +263,7 @@ fn drift_service(config: &ServerConfig, decider: DeciderWatch) -> DriftServiceSe
         .max_encoding_message_size(config.max_message_bytes)
 }
 
-async fn until(mut flag: watch::Receiver<bool>) {
-    // An error means that the sender is gone: then there is nothing left to wait for either.
-    let _ = flag.wait_for(|stop| *stop).await;
-}
-
-type Running = tokio::task::JoinHandle<Result<(), tonic::transport::Error>>;
+type Running = JoinHandle<Result<(), tonic::transport::Error>>;
 
 /// Waits for calls in flight, at most `wait`. The encoder thread ends with the last clone of the engine.
 async fn finish(server: Running, started: Started, wait: Duration) -> Result<(), Failure> {
