@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod calibration;
+pub mod envoy;
 pub mod program;
 pub mod raw;
 pub mod samples;
