@@ -17,5 +17,37 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/rhumb.v1.serde.rs"));
 }
 
+/// OpenShell's two contracts; the comments are in `proto/openshell/**/*.proto`.
+pub mod openshell {
+    /// Messages and service of package `openshell.middleware.v1`.
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::pedantic,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        rust_2018_idioms
+    )]
+    pub mod middleware {
+        include!(concat!(env!("OUT_DIR"), "/openshell.middleware.v1.rs"));
+    }
+
+    /// Messages and service of package `openshell.gateway_interceptor.v1`.
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::pedantic,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        rust_2018_idioms
+    )]
+    pub mod gateway_interceptor {
+        include!(concat!(env!("OUT_DIR"), "/openshell.gateway_interceptor.v1.rs"));
+    }
+}
+
+/// The encoded `FileDescriptorSet` of the contracts of others, for server reflection.
+pub const CONTRACT_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contracts_descriptor.bin"));
+
 /// The encoded `FileDescriptorSet` of all our `.proto` files, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rhumb_descriptor.bin"));

@@ -5,6 +5,7 @@ use crate::intent;
 use crate::log::{Place, Position};
 use crate::record::{Decision, Event, Record};
 use crate::tables::{Read, Table, Write};
+use crate::tools;
 
 const AT: &[u8] = b"at";
 const KID: &[u8] = b"kid";
@@ -15,7 +16,12 @@ pub fn apply(tables: &mut dyn Write, record: &Record, place: Option<&Place>) -> 
     match &record.event {
         Event::Decision(decision) => return place.map_or(Ok(()), |place| insert(tables, decision, place)),
         Event::Key(key) => tables.put(Table::Progress, KID, key.kid.as_bytes())?,
-        Event::Retired(retired) => tables.put(Table::Progress, RETIRED, &retired.through.to_be_bytes())?,
+        Event::Retired(retired) => {
+            tables.put(Table::Progress, RETIRED, &retired.through.to_be_bytes())?;
+            tools::retire(tables, retired.through)?;
+        }
+        Event::ToolPinned(seen) => return tools::pinned(tables, seen, record.seq),
+        Event::ToolChanged(seen) => return tools::changed(tables, seen),
         _ => {}
     }
     intent::apply::apply(tables, record)

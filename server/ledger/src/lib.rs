@@ -22,6 +22,7 @@ pub mod tables;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod tools;
 pub mod verify;
 mod writer;
 

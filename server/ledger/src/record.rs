@@ -33,6 +33,10 @@ pub enum Event {
     BindingRefused(BindingRefused),
     /// A token was issued for an intent; the token itself is not kept.
     TokenIssued(TokenIssued),
+    /// What a tool says of itself was seen for the first time, and holds from now on.
+    ToolPinned(ToolSeen),
+    /// A tool says something else of itself than what holds.
+    ToolChanged(ToolSeen),
     /// A signing key came into use.
     Key(KeyIntroduced),
     /// Signs everything before.
@@ -279,6 +283,21 @@ pub struct TokenIssued {
     /// When the token ends, in milliseconds since 1970.
     pub expires_ms: u64,
     /// The authenticated caller.
+    pub caller: String,
+}
+
+/// What a tool says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolSeen {
+    /// On whose account.
+    pub tenant: String,
+    /// The server that offers it.
+    pub server: String,
+    /// Its name.
+    pub tool: String,
+    /// `sha256:...` of its description and schema.
+    pub digest: String,
+    /// The authenticated caller who showed it; empty where callers are not.
     pub caller: String,
 }
 

@@ -23,13 +23,15 @@ pub enum Table {
     Requests,
     /// Places of a chain's decisions, by tenant, chain and arrival.
     Chains,
+    /// What tools say of themselves, by tenant, server and name.
+    Tools,
     /// What the log itself keeps: how far the tables have come.
     Progress,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Intents,
         Self::Bindings,
         Self::Counts,
@@ -38,6 +40,7 @@ impl Table {
         Self::Decisions,
         Self::Requests,
         Self::Chains,
+        Self::Tools,
         Self::Progress,
     ];
 }

@@ -40,6 +40,7 @@ fn name(table: Table) -> &'static str {
         Table::Decisions => "decisions",
         Table::Requests => "requests",
         Table::Chains => "chains",
+        Table::Tools => "tools",
         Table::Progress => "progress",
     }
 }
