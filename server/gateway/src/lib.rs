@@ -12,6 +12,7 @@ pub mod front;
 pub mod handed;
 pub mod intents;
 pub mod live;
+pub mod message;
 pub mod offline;
 pub mod policy;
 pub mod record;

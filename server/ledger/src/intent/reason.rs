@@ -59,6 +59,10 @@ reasons! {
     ACTION_TRUNCATED = "action_truncated";
     /// Header and body tell different stories.
     HEADER_BODY_MISMATCH = "header_body_mismatch";
+    /// A method that nobody knows, where the operator lets none through.
+    METHOD_REFUSED = "method_refused";
+    /// A connection whose content nobody would see, where the operator lets none through.
+    UPGRADE_REFUSED = "upgrade_refused";
     /// The same action of the same chain came again.
     ACTION_REPLAYED = "action_replayed";
     /// The words were not kept.
