@@ -7,8 +7,10 @@ use prost::Message as _;
 /// Ours, with their JSON.
 const FILES: [&str; 3] = ["rhumb/v1/drift.proto", "rhumb/v1/intent.proto", "rhumb/v1/ledger.proto"];
 /// Contracts of others that we answer.
-const CONTRACTS: [&str; 2] =
-    ["openshell/middleware/v1/middleware.proto", "openshell/gateway_interceptor/v1/gateway_interceptor.proto"];
+const CONTRACTS: [&str; 2] = [
+    "openshell/middleware/v1/middleware.proto",
+    "openshell/gateway_interceptor/v1/gateway_interceptor.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES.iter().chain(&CONTRACTS) {

@@ -7,6 +7,7 @@ pub mod carried;
 pub mod chain;
 pub mod convert;
 pub mod decide;
+pub mod envoy;
 pub mod errors;
 pub mod front;
 pub mod handed;

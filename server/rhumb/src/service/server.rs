@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use rhumb_gateway::callers::Callers;
+use rhumb_gateway::envoy::EnvoyApi;
 use rhumb_gateway::policy::{Base, PolicyHandle};
-use rhumb_gateway::{Decider, DeciderWatch, Site};
+use rhumb_gateway::{Decider, DeciderWatch, Front, Site};
 use rhumb_ledger::{Keys, Ledger, LedgerError};
 use rhumb_proto::DESCRIPTORS;
 use rhumb_proto::v1::drift_service_server::DriftServiceServer;
@@ -53,6 +55,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
         .add_service(reflection()?)
         .add_service(drift_service(&config.server, watched.clone()))
         .add_service(intent_service(&config.server, watched.clone()))
+        .add_service(envoy_service(&config.server, watched.clone()))
         .add_service(ledger_service(&config.server, watched, folder))
         // Small answers leave at once.
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), until(drained));
@@ -233,6 +236,15 @@ fn reflection() -> Result<
 
 fn intent_service(config: &ServerConfig, decider: DeciderWatch) -> IntentServiceServer<IntentApi> {
     IntentServiceServer::new(IntentApi(decider)).max_decoding_message_size(config.max_message_bytes)
+}
+
+/// A body of `max_message_bytes` comes with its headers. What is longer is an error, and Envoy may be told to forgive
+/// errors: its `max_request_bytes` has to be smaller.
+fn envoy_service(config: &ServerConfig, decider: DeciderWatch) -> AuthorizationServer<EnvoyApi> {
+    const HEADERS: usize = 1024 * 1024;
+    let front = Front::new(decider, Duration::from_millis(config.hold_ms));
+    AuthorizationServer::new(EnvoyApi::new(front))
+        .max_decoding_message_size(config.max_message_bytes.saturating_add(HEADERS))
 }
 
 /// A trace is as long as its chain.
