@@ -7,7 +7,8 @@ use prost::Message as _;
 /// Ours, with their JSON.
 const FILES: [&str; 3] = ["rhumb/v1/drift.proto", "rhumb/v1/intent.proto", "rhumb/v1/ledger.proto"];
 /// Contracts of others that we answer.
-const CONTRACTS: [&str; 2] = [
+const CONTRACTS: [&str; 3] = [
+    "agentgateway/dev/ext_mcp/ext_mcp.proto",
     "openshell/middleware/v1/middleware.proto",
     "openshell/gateway_interceptor/v1/gateway_interceptor.proto",
 ];

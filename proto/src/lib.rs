@@ -17,6 +17,19 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/rhumb.v1.serde.rs"));
 }
 
+/// agentgateway's contract, package `agentgateway.dev.ext_mcp`; the comments are in `proto/agentgateway/**/*.proto`.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    rust_2018_idioms
+)]
+pub mod agentgateway {
+    include!(concat!(env!("OUT_DIR"), "/agentgateway.dev.ext_mcp.rs"));
+}
+
 /// OpenShell's two contracts; the comments are in `proto/openshell/**/*.proto`.
 pub mod openshell {
     /// Messages and service of package `openshell.middleware.v1`.

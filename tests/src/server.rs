@@ -136,6 +136,21 @@ impl Server {
         assert!(status.success());
     }
 
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        let status = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until standard error holds a text.
+    pub async fn says(&self, text: &str) {
+        let deadline = Instant::now() + CALL;
+        while !self.stderr().contains(text) {
+            assert!(Instant::now() < deadline, "no \"{text}\": {}", self.stderr());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Lets the process write no file beyond `bytes`: a full disk, as far as it can tell. SIGXFSZ is ignored by the
     /// program or would end it; writing then fails with EFBIG.
     pub fn limit_file_size(&self, bytes: u64) {

@@ -33,6 +33,8 @@ pub struct Caller {
     pub surface: Surface,
     /// What came with the call, rather than in its request, that may lead to an intent.
     pub carried: Carried,
+    /// Whether it saw all of the action; one that did not is answered TRUNCATED at best.
+    pub sees_whole: bool,
 }
 
 impl Caller {
@@ -55,7 +57,8 @@ impl Caller {
 
     /// Somebody unknown, who carries nothing.
     pub fn plain(lane: Lane, tenant: Tenant) -> Self {
-        Self { lane, tenant, identity: None, surface: Surface::default(), carried: Carried::default() }
+        let (surface, carried) = (Surface::default(), Carried::default());
+        Self { lane, tenant, identity: None, surface, carried, sees_whole: true }
     }
 
     fn read(metadata: &MetadataMap, lane: Lane, identity: Option<Arc<Identity>>) -> Result<Self, InputError> {
@@ -87,6 +90,17 @@ impl Caller {
             return Ok(());
         }
         Err(errors::forbidden(&format!("{TENANT}: {named} is none of the caller's tenants")))
+    }
+
+    /// The same on another account, if the caller may name it.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for what is no tenant's name; PERMISSION_DENIED for one that is not the caller's.
+    pub fn on_account(self, tenant: &str) -> Result<Self, Status> {
+        let tenant = Tenant::new(tenant).map_err(|e| errors::bad_request(&InputError::new("tenant", e)))?;
+        let caller = Self { tenant, ..self };
+        caller.check_tenant()?;
+        Ok(caller)
     }
 
     /// The authenticated caller's name; empty where callers are not authenticated.

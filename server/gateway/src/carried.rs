@@ -4,6 +4,8 @@ use rhumb_ledger::intent::carriers::{CarriedKey, TokenPlace};
 use rhumb_ledger::{BindingKey, BindingKind};
 use serde_json::{Map, Value};
 
+use crate::message;
+
 /// What a message carries that may lead to an intent.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Carried {
@@ -20,12 +22,17 @@ pub struct Carried {
 impl Carried {
     /// Adds a key that somebody says is so.
     pub fn key(&mut self, kind: BindingKind, value: impl Into<String>) {
-        self.keys.push(CarriedKey { key: BindingKey { kind, value: value.into() }, is_proven: false });
+        self.keys.push(Self::said(BindingKey { kind, value: value.into() }));
     }
 
     /// Adds a key that the caller's own credential names.
     pub fn proven_key(&mut self, kind: BindingKind, value: impl Into<String>) {
         self.keys.push(CarriedKey { key: BindingKey { kind, value: value.into() }, is_proven: true });
+    }
+
+    /// Nothing but keys that somebody says are so.
+    fn said(key: BindingKey) -> CarriedKey {
+        CarriedKey { key, is_proven: false }
     }
 
     /// What a part of the message carries, added to what the whole does.
@@ -37,5 +44,13 @@ impl Carried {
             self.hint_id = part.hint_id;
         }
         self
+    }
+}
+
+impl From<message::Carried> for Carried {
+    fn from(read: message::Carried) -> Self {
+        let message::Carried { tokens, keys, hint_id } = read;
+        let keys = keys.into_iter().map(Self::said).collect();
+        Self { tokens, keys, hint_id, verified_claims: Vec::new() }
     }
 }

@@ -122,6 +122,11 @@ fn object(from: Struct, path: &str) -> Result<Map<String, Value>, InputError> {
     from.fields.into_iter().map(entry).collect()
 }
 
+/// A JSON object as a message; `None` where one of its numbers is none that a message holds.
+pub fn message_object(from: Map<String, Value>) -> Option<Struct> {
+    serde_json::from_value(Value::Object(from)).ok()
+}
+
 /// Errors name the place below this value.
 fn value(value: ProtoValue) -> Result<Value, InputError> {
     Ok(match value.kind {
@@ -210,12 +215,14 @@ pub struct Unread {
     pub reason: &'static str,
     /// For a person.
     pub detail: String,
+    /// In place of the policy's verdict.
+    pub verdict: Option<Verdict>,
 }
 
 impl Unread {
     /// Something that is not what it should be.
     pub fn unparsable(detail: String) -> Self {
-        Self { status: v1::Status::Unparsable, reason: reason::ACTION_UNPARSABLE, detail }
+        Self { status: v1::Status::Unparsable, reason: reason::ACTION_UNPARSABLE, detail, verdict: None }
     }
 }
 

@@ -23,8 +23,9 @@ use crate::convert::{self, Unread, Unscored};
 use crate::errors::{self, GatewayError};
 use crate::handed::{HandedDown, chain_state, handed_down};
 use crate::live::{self, Live};
-use crate::policy::{Base, Mode, Outcome, Policies, PolicyHandle, Ruling, Subject};
+use crate::policy::{Mode, Outcome, Policies, PolicyHandle, Ruling, Subject};
 use crate::record::{self, Asked, Written};
+use crate::tools::Tools;
 
 /// A request of a chain that comes again within this time gets the recorded answer.
 const RETRY_MS: u64 = 10 * 60 * 1000;
@@ -52,6 +53,8 @@ pub struct Site {
     pub live: Live,
     /// What the operator says about actions.
     pub policy: PolicyHandle,
+    /// What tools say of themselves.
+    pub tools: Tools,
 }
 
 impl Site {
@@ -81,7 +84,7 @@ impl Site {
         chain_megabytes: u64,
     ) -> Result<Self, LedgerError> {
         let live = Live::new(chain_megabytes, ledger.clone());
-        Ok(Self { registry: Registry::new(config, keys)?, ledger, live, policy })
+        Ok(Self { registry: Registry::new(config, keys)?, ledger, live, policy, tools: Tools::default() })
     }
 }
 
@@ -119,10 +122,9 @@ impl Decider {
     ///
     /// # Errors
     /// If the system has no randomness or no thread.
-    pub fn alone(engine: Engine) -> Result<Self, LedgerError> {
+    pub fn alone(engine: Engine, policy: PolicyHandle) -> Result<Self, LedgerError> {
         const CHAIN_MEGABYTES: u64 = 64;
-        let base = Base { verdicts: engine.policy().clone(), ..Base::default() };
-        let site = Site::in_memory(IntentConfig::default(), PolicyHandle::of(base), CHAIN_MEGABYTES)?;
+        let site = Site::in_memory(IntentConfig::default(), policy, CHAIN_MEGABYTES)?;
         Ok(Self::new(engine, Arc::new(site)))
     }
 
@@ -144,12 +146,14 @@ impl Decider {
         Self::check_names(&request)?;
         self.check_intent(request.intent.as_ref())?;
         let policies = self.site.policy.now();
+        self.site.tools.describe(&mut request, caller.tenant.as_str());
         say_effect(&policies, &mut request, caller);
         let input = self.input(&request)?;
         let chain_id = request.chain.as_ref().map(|chain| chain.chain_id.clone()).unwrap_or_default();
         let anchor = self.anchor(&mut request.intent, &request.bindings, &chain_id, caller)?;
         let place = place(&request, anchor.as_ref().ok());
-        if place.is_none() && request.chain.is_some() {
+        // A proxy may know the agent, though nothing names a chain.
+        if place.is_none() && request.chain.is_some() && !caller.surface.is_proxy() {
             return Err(InputError::new("chain.chainId", "is missing, and no token names a chain").into());
         }
         let written = Written::of(&request);
@@ -163,6 +167,12 @@ impl Decider {
         let ruling = ruling(&policies, &request, caller, input.action.effect, trust);
         let instruction = place.as_ref().map(|place| place.instruction.as_str()).unwrap_or_default();
         let mut draft = self.draft(&request, input, anchor, instruction, call, &ruling).await?;
+        if ruling.pin_tools {
+            self.see_described(&request, caller).await?;
+        }
+        if let Some(digest) = self.changed_tool(&policies, &request, caller.tenant.as_str())? {
+            draft.tool_changed(ruling.changed_tool, &digest);
+        }
         if let Some(place) = &place {
             self.join(place, &request, &written.key(), caller, &mut draft, &ruling).await?;
         }
@@ -203,7 +213,7 @@ impl Decider {
         caller: &Caller,
     ) -> Result<v1::ScoreResponse, GatewayError> {
         let (policies, ruling) = self.blind(&request, caller);
-        let told = Told { verdict: ruling.verdicts.unparsable, reason: why.reason };
+        let told = Told { verdict: why.verdict.unwrap_or(ruling.verdicts.unparsable), reason: why.reason };
         let response = convert::unread(request.request_id.clone(), why, told, Some(&self.engine));
         self.tell(request, response, told, caller, &ruling, policies.id()).await
     }
@@ -488,6 +498,18 @@ impl Decider {
 }
 
 impl Draft {
+    /// The tool says something else of itself than what was pinned.
+    fn tool_changed(&mut self, floor: Verdict, digest: &str) {
+        if let Some(evidence) = &mut self.response.evidence {
+            evidence.findings.push(format!("tool_changed:{digest}"));
+        }
+        if self.told.verdict < floor {
+            self.told = Told { verdict: floor, reason: reason::TOOL_CHANGED };
+            self.response.verdict = convert::verdict(floor).into();
+            self.response.reason_code = reason::TOOL_CHANGED.to_owned();
+        }
+    }
+
     /// Says what the policy makes of the verdict.
     pub(crate) fn ruled(&mut self, ruling: &Ruling, policy: &str) {
         let response = &mut self.response;
@@ -526,19 +548,20 @@ pub(crate) fn ruling(
     let (surface, tenant, policy) = (caller.surface, caller.tenant.as_str(), request.policy_id.as_str());
     let mut ruling = policies.ruling(&Subject { surface, tenant, policy, server, tool, effect, provenance });
     ruling.mode = Mode::of(request.mode()).unwrap_or(ruling.mode);
+    ruling.whole = caller.sees_whole;
     let demanded = known_provenance(request.min_provenance());
     ruling.min_provenance.read = ruling.min_provenance.read.max(demanded);
     ruling.min_provenance.write = ruling.min_provenance.write.max(demanded);
     ruling
 }
 
-/// The policy's verdict. An intent that is not trusted enough for an action of this effect lets nothing pass unseen.
+/// The policy's verdict in place of the engine's own.
 fn rule(answer: &mut Answer, anchor: &Anchor, effect: Effect, ruling: &Ruling) {
     answer.threshold = ruling.threshold.unwrap_or(answer.threshold);
-    answer.decision = ruling.verdicts.decide(answer.status, answer.drift, answer.threshold, effect);
-    if !ruling.trusts(effect, anchor.provenance) && answer.decision.verdict < Verdict::Escalate {
-        answer.decision = Told { verdict: Verdict::Escalate, reason: reason::PROVENANCE_TOO_LOW };
+    if !ruling.whole && answer.drift.is_some() {
+        answer.status = rhumb_drift::Status::Truncated;
     }
+    answer.decision = ruling.judge(answer.status, answer.drift, answer.threshold, effect, anchor.provenance);
 }
 
 /// Milliseconds since 1970.

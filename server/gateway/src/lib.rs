@@ -1,5 +1,6 @@
 //! From a caller's message to a recorded decision and back.
 
+pub mod agentgateway;
 pub mod anchor;
 pub mod caller;
 pub mod callers;
@@ -15,6 +16,7 @@ pub mod intents;
 pub mod live;
 pub mod message;
 pub mod offline;
+pub mod point;
 pub mod policy;
 pub mod record;
 pub mod surface;

@@ -23,9 +23,11 @@ const RETIRED_AT_ONCE: usize = 4096;
 /// What holds for a tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
-    /// `sha256:...` of its description and schema.
+    /// `sha256:...` of its description and schema when it was seen first.
     pub digest: String,
-    /// What was seen last that was something else.
+    /// When it was seen last.
+    pub last: String,
+    /// What was seen last that was not what was seen first: putting the first one back does not make it undone.
     pub changed: Option<String>,
     /// The record that pinned it.
     pub seq: u64,
@@ -40,7 +42,7 @@ pub fn pin(tables: &dyn Read, tenant: &str, server: &str, tool: &str) -> Result<
     found.map(|bytes| parse(&bytes)).transpose()
 }
 
-/// Tools that were seen: new ones are pinned, changed ones noted once for each change. The answer says how many new ones
+/// Tools that were seen: new ones are pinned, and each change is noted once. The answer says how many new ones
 /// found no room.
 pub fn see(tables: &dyn Read, seen: Vec<ToolSeen>) -> Outcome<usize> {
     match plan(tables, seen) {
@@ -62,7 +64,7 @@ fn plan(tables: &dyn Read, seen: Vec<ToolSeen>) -> Result<(Vec<Event>, usize), L
         match pin(tables, &tool.tenant, &tool.server, &tool.tool)? {
             None if pinned >= MAX_TENANT_TOOLS => left_out += 1,
             None => events.push(Event::ToolPinned(tool.clone())),
-            Some(pin) if pin.digest == tool.digest || pin.changed.as_ref() == Some(&tool.digest) => {}
+            Some(pin) if pin.last == tool.digest => {}
             Some(_) => events.push(Event::ToolChanged(tool.clone())),
         }
     }
@@ -75,7 +77,7 @@ pub(crate) fn pinned(tables: &mut dyn Write, seen: &ToolSeen, seq: u64) -> Resul
     if tables.get(Table::Tools, &key)?.is_some() {
         return Ok(());
     }
-    put(tables, &key, &Pin { digest: seen.digest.clone(), changed: None, seq })?;
+    put(tables, &key, &Pin { digest: seen.digest.clone(), last: seen.digest.clone(), changed: None, seq })?;
     let of = (&seen.tenant, &seen.server, &seen.tool);
     tables.put(Table::Tools, &record_key(seq), &bytes(&of)?)?;
     let count = count(tables, &seen.tenant)?.saturating_add(1);
@@ -86,7 +88,9 @@ pub(crate) fn pinned(tables: &mut dyn Write, seen: &ToolSeen, seq: u64) -> Resul
 pub(crate) fn changed(tables: &mut dyn Write, seen: &ToolSeen) -> Result<(), LedgerError> {
     let key = pin_key(&seen.tenant, &seen.server, &seen.tool);
     let Some(found) = tables.get(Table::Tools, &key)? else { return Ok(()) };
-    put(tables, &key, &Pin { changed: Some(seen.digest.clone()), ..parse(&found)? })
+    let pin: Pin = parse(&found)?;
+    let changed = if seen.digest == pin.digest { pin.changed.clone() } else { Some(seen.digest.clone()) };
+    put(tables, &key, &Pin { last: seen.digest.clone(), changed, ..pin })
 }
 
 /// Lets go of the pins whose records are there no more.
@@ -173,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_description_holds_and_each_other_one_is_noted_once() {
+    fn the_first_description_holds_and_each_change_is_noted_once() {
         let mut tables = MemoryTables::default();
         assert_eq!(show(&mut tables, &[("send", "a"), ("list", "b"), ("send", "c")], 1).len(), 2);
         assert_eq!(show(&mut tables, &[("send", "a"), ("list", "b")], 3), []);
@@ -181,6 +185,9 @@ mod tests {
         assert_eq!(show(&mut tables, &[("send", "x")], 4), [], "noted already");
         let pin = pin(&tables, "blue", "bank", "send").unwrap().unwrap();
         assert_eq!((pin.digest.as_str(), pin.changed.as_deref()), ("a", Some("x")));
+        assert_eq!(show(&mut tables, &[("send", "a")], 4), [Event::ToolChanged(seen("send", "a"))]);
+        let pin = super::pin(&tables, "blue", "bank", "send").unwrap().unwrap();
+        assert_eq!((pin.last.as_str(), pin.changed.as_deref()), ("a", Some("x")), "not undone");
         assert_eq!(super::pin(&tables, "red", "bank", "send").unwrap(), None);
     }
 

@@ -96,6 +96,11 @@ pub enum Command {
         after_help = "Examples:\n  rhumb keys list --config rhumb.toml\n  rhumb keys rotate --config rhumb.toml\n\nA running server uses a new key from its next start. Old public keys stay: they verify what they signed."
     )]
     Keys(KeysArgs),
+    /// Checks a policy file, and explains what it says about one action.
+    #[command(
+        after_help = "Examples:\n  rhumb policy check policy.toml\n  rhumb policy explain policy.toml --tool send_money --effect WRITE --provenance SIGNED --drift 0.7"
+    )]
+    Policy(PolicyArgs),
     /// Lists, fetches, imports and verifies bundles.
     #[command(after_help = "Example:\n  rhumb model fetch minilm")]
     Model(ModelArgs),
@@ -172,6 +177,9 @@ pub struct ScoreArgs {
     /// Scores through this server instead, for example http://127.0.0.1:50051.
     #[arg(long, value_name = "URL", conflicts_with_all = ["device", "precision", "threads", "reference", "calibration"])]
     pub server: Option<String>,
+    /// Decides by this policy file (TOML): what it would have done is in `verdict`, `outcome` and `rules`.
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    pub policy: Option<PathBuf>,
     /// Prints each answer in words, for a person, instead of as JSON.
     #[arg(long)]
     pub explain: bool,
@@ -572,4 +580,76 @@ pub enum ModelCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    #[command(subcommand)]
+    pub command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Checks a file; says line and key of what cannot be used, and exits with 2 then.
+    #[command(after_help = "Example:\n  rhumb policy check policy.toml")]
+    Check(PolicyFile),
+    /// Says which rules are about an action, what each sets, and what comes of it.
+    #[command(
+        after_help = "Examples:\n  rhumb policy explain policy.toml --tool send_money --effect WRITE\n  rhumb policy explain policy.toml --request action.json --surface envoy --drift 0.7 --json"
+    )]
+    Explain(Box<ExplainArgs>),
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyFile {
+    /// The policy file (TOML).
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The server's configuration: what holds where the policy says nothing.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub policy: PolicyFile,
+    /// A file with one ScoreRequest (JSON) in place of tool, server, effect and policy id.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tool", "server", "effect", "policy_id"])]
+    pub request: Option<PathBuf>,
+    /// The tool.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub tool: String,
+    /// The server that offers it.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub server: String,
+    /// READ, WRITE or UNKNOWN, as the caller says.
+    #[arg(long, value_name = "EFFECT", default_value = "UNKNOWN")]
+    pub effect: String,
+    /// The policy that the enforcement point asks for.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub policy_id: String,
+    /// On whose account.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub tenant: String,
+    /// score, envoy, openshell, agentgateway, litellm or claude_code.
+    #[arg(long, value_name = "SURFACE", default_value = "score")]
+    pub surface: String,
+    /// NONE, UNVERIFIED, SERVER_BOUND or SIGNED.
+    #[arg(long, value_name = "PROVENANCE", default_value = "UNVERIFIED")]
+    pub provenance: String,
+    /// A drift, to see its verdict.
+    #[arg(long, value_name = "X", value_parser = drift)]
+    pub drift: Option<f64>,
+    /// The calibration's threshold, where the policy sets none.
+    #[arg(long, value_name = "X", default_value = "0.5", value_parser = drift)]
+    pub threshold: f64,
+}
+
+fn drift(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|n| (0.0..=1.0).contains(n));
+    number.ok_or_else(|| "needs a number from 0 to 1".to_owned())
 }

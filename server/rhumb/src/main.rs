@@ -58,6 +58,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Keys(args) => commands::keys::run(args),
             Command::Ledger(args) => commands::ledger::run(args),
             Command::Trace(args) => commands::trace::run(args).await,
+            Command::Policy(args) => commands::policy::run(args),
             Command::Model(args) => commands::model::run(args),
         }
     })

@@ -27,7 +27,7 @@ fn every_command_shows_an_example() {
     ] {
         assert!(help(&[command]).contains("Example:\n  "), "{command}");
     }
-    for command in ["eval", "eval-chains", "bench", "trace", "ledger", "keys"] {
+    for command in ["eval", "eval-chains", "bench", "trace", "ledger", "keys", "policy"] {
         assert!(help(&[command]).contains("Examples:\n  "), "{command}");
     }
     for command in ["list", "fetch", "import", "verify"] {

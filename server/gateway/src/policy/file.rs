@@ -1,9 +1,12 @@
 //! The policy file, as it is written.
 
+use rhumb_drift::InputError;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::rule::{EffectRule, Rule};
+use crate::message;
+
+use super::rule::{EffectRule, PinRule, Rule};
 use super::settings::Settings;
 
 /// Rules of one file: each is looked at for every action.
@@ -13,10 +16,16 @@ const RULES: usize = 1024;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
+    /// HTTP status of a refusal, where the contract leaves it to us: 200, or 400 to 599.
+    pub deny_http_status: Option<u16>,
+    /// How requests are read.
+    pub reading: Option<Spanned<message::Rules>>,
     /// What holds where no rule says otherwise.
     pub defaults: Option<Spanned<Settings>>,
     /// What tools do, the first that matches.
     pub effects: Vec<EffectRule>,
+    /// What tools may say of themselves, the first that matches.
+    pub pins: Vec<PinRule>,
     /// Every rule that matches applies, in order: a later one wins.
     pub rules: Vec<Spanned<Rule>>,
 }
@@ -33,8 +42,11 @@ pub struct Placed<T> {
 /// A file that was checked.
 #[derive(Debug, Clone, Default)]
 pub struct Checked {
+    pub(super) deny_http_status: Option<u16>,
+    pub(super) reading: message::Checked,
     pub(super) defaults: Placed<Settings>,
     pub(super) effects: Vec<EffectRule>,
+    pub(super) pins: Vec<PinRule>,
     pub(super) rules: Vec<Placed<Rule>>,
     /// What is in order, but hardly meant.
     pub(super) warnings: Vec<String>,
@@ -56,7 +68,20 @@ pub fn parse(text: &str) -> Result<Checked, String> {
     if file.rules.len() > RULES {
         return Err(format!("rules: {} of them, at most {RULES} are taken", file.rules.len()));
     }
-    let mut checked = Checked { effects: file.effects, ..Checked::default() };
+    if file.deny_http_status.is_some_and(|status| status != 200 && !(400..=599).contains(&status)) {
+        return Err("deny_http_status: needs 200, or 400 to 599".to_owned());
+    }
+    if let Some(pin) = file.pins.iter().find(|pin| !pin.is_good()) {
+        let problem = "needs at least one \"sha256:\" with 64 hexadecimal digits";
+        return Err(format!("pins: tool \"{}\": digests: {problem}", pin.tool));
+    }
+    let mut checked =
+        Checked { deny_http_status: file.deny_http_status, effects: file.effects, pins: file.pins, ..Checked::default() };
+    if let Some(reading) = file.reading {
+        let line = placed(reading.span().start);
+        let at = |e: InputError| format!("line {line}: reading.{}: {}", e.field, e.problem);
+        checked.reading = reading.into_inner().check().map_err(at)?;
+    }
     if let Some(defaults) = file.defaults {
         let line = placed(defaults.span().start);
         let value = defaults.into_inner();

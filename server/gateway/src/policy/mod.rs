@@ -21,6 +21,8 @@ pub use handle::PolicyHandle;
 pub use rule::Subject;
 pub use ruling::{ByEffect, Missing, Mode, Outcome, Ruling};
 
+use crate::message;
+
 use file::Checked;
 
 /// Characters of a digest that tell one policy from another.
@@ -99,6 +101,22 @@ impl Policies {
     /// What the file says that a tool does; `None` where it says nothing.
     pub fn effect(&self, tenant: &str, server: &str, tool: &str) -> Option<Effect> {
         self.checked.effects.iter().find(|rule| rule.matches(tenant, server, tool)).map(|rule| rule.effect)
+    }
+
+    /// What a tool may say of itself, by digests; `None` where the file says nothing.
+    pub fn pinned(&self, tenant: &str, server: &str, tool: &str) -> Option<&[String]> {
+        let rule = self.checked.pins.iter().find(|rule| rule.matches(tenant, server, tool));
+        rule.map(|rule| rule.digests.as_slice())
+    }
+
+    /// HTTP status of a refusal, where the contract leaves it to us.
+    pub fn deny_http_status(&self) -> u16 {
+        self.checked.deny_http_status.unwrap_or(403)
+    }
+
+    /// How requests are read.
+    pub fn reading(&self) -> &message::Checked {
+        &self.checked.reading
     }
 
     /// What the policy says about an action.

@@ -101,6 +101,35 @@ pub struct Rule {
     pub set: Settings,
 }
 
+/// What a tool may say of itself, in place of what was seen first.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinRule {
+    /// Tenants.
+    pub tenants: Option<Patterns>,
+    /// The server that offers it.
+    pub server: String,
+    /// The tool.
+    pub tool: String,
+    /// `sha256:...` of description and schema, as the log and the ledger name them.
+    pub digests: Vec<String>,
+}
+
+impl PinRule {
+    /// Whether its digests are some.
+    pub fn is_good(&self) -> bool {
+        let is_hex = |hex: &str| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_digest = |digest: &String| digest.strip_prefix("sha256:").is_some_and(is_hex);
+        !self.digests.is_empty() && self.digests.iter().all(is_digest)
+    }
+
+    /// Whether it is about this tool.
+    pub fn matches(&self, tenant: &str, server: &str, tool: &str) -> bool {
+        let tenants = self.tenants.as_ref().is_none_or(|patterns| patterns.matches(tenant));
+        tenants && self.server == server && self.tool == tool
+    }
+}
+
 /// The effect of tools, whatever their server or the caller says.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

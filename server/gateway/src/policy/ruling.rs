@@ -1,7 +1,8 @@
 //! What a policy says about one action.
 
-use rhumb_drift::{Effect, Policy as Verdicts, Verdict};
+use rhumb_drift::{Decision, Effect, Policy as Verdicts, Status, Verdict};
 use rhumb_ledger::intent::config::{MinProvenance, Provenance};
+use rhumb_ledger::intent::reason;
 use rhumb_proto::v1;
 use serde::{Deserialize, Serialize};
 
@@ -101,10 +102,13 @@ pub struct Ruling {
     pub on_abstain: ByEffect<Outcome>,
     /// The least trust that an action needs.
     pub min_provenance: ByEffect<Provenance>,
-    /// HTTP status of a refusal, where the contract leaves it to us.
-    pub deny_http_status: u16,
-    /// Whether descriptions of tools are pinned, and what a changed one does.
+    /// At least this where a tool's description is not the one that was pinned.
     pub changed_tool: Verdict,
+    /// Whether descriptions that come with actions are pinned.
+    pub pin_tools: bool,
+    /// Whether the caller saw all of the action.
+    #[serde(skip)]
+    pub whole: bool,
     /// Names of the rules that matched, in order.
     #[serde(skip)]
     pub rules: Vec<String>,
@@ -120,8 +124,9 @@ impl Ruling {
             on_missing: Missing::Point,
             on_abstain: ByEffect { read: Outcome::Pass, write: Outcome::Stop },
             min_provenance: ByEffect { read: demanded.read, write: demanded.write },
-            deny_http_status: 403,
             changed_tool: Verdict::Escalate,
+            pin_tools: false,
+            whole: true,
             rules: Vec::new(),
         };
         if surface.is_proxy() {
@@ -153,6 +158,22 @@ impl Ruling {
             (_, Missing::Open) => Some(Outcome::Pass),
             (_, Missing::Closed) => Some(Outcome::Stop),
         }
+    }
+
+    /// The verdict. An intent that is not trusted enough for an action of this effect lets nothing pass unseen.
+    pub fn judge(
+        &self,
+        status: Status,
+        drift: Option<f64>,
+        threshold: f64,
+        effect: Effect,
+        provenance: Provenance,
+    ) -> Decision {
+        let decision = self.verdicts.decide(status, drift, threshold, effect);
+        if !self.trusts(effect, provenance) && decision.verdict < Verdict::Escalate {
+            return Decision { verdict: Verdict::Escalate, reason: reason::PROVENANCE_TOO_LOW };
+        }
+        decision
     }
 
     /// Whether an intent of this provenance may carry an action of this effect.

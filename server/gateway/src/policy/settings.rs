@@ -117,14 +117,14 @@ settings! {
     unparsable: Verdict => |r, v| r.verdicts.unparsable = v;
     /// At least this where a tool's description is not the one that was pinned.
     changed_tool: Verdict => |r, v| r.changed_tool = v;
+    /// Whether descriptions that come with actions are pinned; those of a server's own list always are.
+    pin_tools: bool => |r, v| r.pin_tools = v;
     /// Without a score.
     on_missing: Missing => |r, v| r.on_missing = v;
     /// What ABSTAIN means at a point that can only let pass or stop.
     on_abstain: Either<Outcome> => |r, v| v.put(&mut r.on_abstain);
     /// The least trust that an action needs.
     min_provenance: Either<Provenance> => |r, v| v.put(&mut r.min_provenance);
-    /// HTTP status of a refusal, where the contract leaves it to us.
-    deny_http_status: u16 => |r, v| r.deny_http_status = v;
 }
 
 impl Settings {
@@ -137,9 +137,6 @@ impl Settings {
             if value.is_some_and(|v| !(0.0..=1.0).contains(&v)) {
                 return Err(format!("{key}: needs a number from 0 to 1"));
             }
-        }
-        if self.deny_http_status.is_some_and(|s| s != 200 && !(400..=599).contains(&s)) {
-            return Err("deny_http_status: needs 200, or 400 to 599".to_owned());
         }
         let never_allowed = [
             ("truncated_read", self.truncated_read),

@@ -91,6 +91,8 @@ reasons! {
     BINDING_LIMIT = "binding_limit";
     /// The chain has drifted as a whole, though the action alone has not.
     CHAIN_DRIFT = "chain_drift";
+    /// The tool's description is not the one that was pinned.
+    TOOL_CHANGED = "tool_changed";
     /// Nothing stood out.
     ALIGNED = "aligned";
     /// No configured caller.

@@ -7,6 +7,7 @@ use rhumb_engine::Call;
 use rhumb_gateway::Decider;
 use rhumb_gateway::caller::Caller;
 use rhumb_gateway::chain::score_chain;
+use rhumb_gateway::policy::{Base, PolicyHandle};
 use rhumb_models::bundle::BundleError;
 use rhumb_models::{FetchOutcome, Store};
 use rhumb_proto::v1::{HopScore, ScoreChainRequest, ScoreChainResponse};
@@ -30,7 +31,8 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
         .map_err(Failure::check)?;
     let request: ScoreChainRequest = json::parse(CHAIN).map_err(Failure::check)?;
     let started = start_off_thread(Wanted::from(&args.engine)).await?;
-    let decider = Decider::alone(started.engine.clone()).map_err(Failure::check)?;
+    let decider =
+        Decider::alone(started.engine.clone(), PolicyHandle::of(Base::default())).map_err(Failure::check)?;
     let scored = score_chain(&decider, request.clone(), &Caller::local(), &Call::bulk()).await;
     drop(decider);
     started.stop();

@@ -10,6 +10,7 @@ pub mod keys;
 mod labelled;
 pub mod ledger;
 pub mod model;
+pub mod policy;
 mod random;
 pub mod score;
 pub mod serve;

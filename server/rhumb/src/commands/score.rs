@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use futures::stream::StreamExt as _;
 use rhumb_engine::{Call, EngineError};
 use rhumb_gateway::caller::Caller;
+use rhumb_gateway::policy::{Base, PolicyHandle};
 use rhumb_gateway::{Decider, GatewayError};
 use rhumb_proto::{json, v1};
 use tokio::sync::mpsc;
@@ -98,8 +99,10 @@ async fn scorer(args: &ScoreArgs) -> Result<(Scorer, Option<Started>), Failure> 
     if let Some(url) = &args.server {
         return Ok((Scorer::Remote(Client::connect(url).await?), None));
     }
+    // Before the model is loaded: a policy that cannot be used is told at once.
+    let policy = PolicyHandle::open(args.policy.clone(), Base::default()).map_err(Failure::input)?;
     let started = start_off_thread(Wanted::from(&args.engine)).await?;
-    let decider = Decider::alone(started.engine.clone()).map_err(Failure::check)?;
+    let decider = Decider::alone(started.engine.clone(), policy).map_err(Failure::check)?;
     Ok((Scorer::Local(decider), Some(started)))
 }
 
