@@ -73,16 +73,6 @@ impl Caller {
         Ok(Self { identity, ..caller })
     }
 
-    /// The same caller for a tenant that its message names rather than its metadata.
-    ///
-    /// # Errors
-    /// PERMISSION_DENIED for a tenant that is not the caller's.
-    pub fn on_account_of(self, tenant: Tenant) -> Result<Self, Status> {
-        let caller = Self { tenant, ..self };
-        caller.check_tenant()?;
-        Ok(caller)
-    }
-
     fn check_tenant(&self) -> Result<(), Status> {
         let Some(identity) = &self.identity else { return Ok(()) };
         let named = self.tenant.as_str();
@@ -177,7 +167,7 @@ mod tests {
         assert_eq!(of(&[]).unwrap().tenant, Tenant::new("blue").unwrap());
         assert_eq!(of(&[(TENANT, b"green")]).unwrap().tenant, Tenant::new("green").unwrap());
         assert_eq!(of(&[(TENANT, b"red")]).unwrap_err().code(), tonic::Code::PermissionDenied);
-        let for_tenant = |name| of(&[]).unwrap().on_account_of(Tenant::new(name).unwrap());
+        let for_tenant = |name| of(&[]).unwrap().on_account(name);
         assert_eq!(for_tenant("green").unwrap().tenant, Tenant::new("green").unwrap());
         assert_eq!(for_tenant("red").unwrap_err().code(), tonic::Code::PermissionDenied);
     }

@@ -93,7 +93,7 @@ fn asked(request: CheckRequest, caller: Caller) -> Result<(Seen, Route, Caller),
     let route = Route::of(&seen.extensions).map_err(|e| Misused::route(&e))?;
     let caller = Caller { surface: Surface::Envoy, ..caller };
     let caller = match &route.tenant {
-        Some(tenant) => caller.on_account_of(tenant.clone())?,
+        Some(tenant) => caller.on_account(tenant)?,
         None => caller,
     };
     Ok((seen, route, caller))

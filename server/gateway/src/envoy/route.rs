@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use rhumb_drift::InputError;
-use rhumb_engine::Tenant;
 use rhumb_proto::v1;
 
 use crate::message::Kind;
@@ -13,6 +12,8 @@ use crate::policy::Mode;
 const OURS: &str = "rhumb.";
 /// Bytes of a server's name.
 const SERVER_BYTES: usize = 1024;
+/// Bytes of a tenant's name, of which more is asked where it is looked for among the caller's.
+const TENANT_BYTES: usize = 128;
 /// Bytes of a policy's name.
 const POLICY_BYTES: usize = 256;
 
@@ -28,7 +29,7 @@ pub(super) struct Route {
     /// In place of the policy's mode.
     pub mode: Option<Mode>,
     /// On whose account.
-    pub tenant: Option<Tenant>,
+    pub tenant: Option<String>,
     /// The least provenance.
     pub min_provenance: v1::Provenance,
 }
@@ -53,7 +54,7 @@ impl Route {
             "server" => self.server = Some(name(value, SERVER_BYTES)?),
             "policy" => self.policy = name(value, POLICY_BYTES)?,
             "mode" => self.mode = Some(mode(value)?),
-            "tenant" => self.tenant = Some(Tenant::new(value).map_err(|e| e.problem)?),
+            "tenant" => self.tenant = Some(name(value, TENANT_BYTES)?),
             "min_provenance" => self.min_provenance = provenance(value)?,
             _ => return Err("is none of kind, server, policy, mode, tenant, min_provenance".to_owned()),
         }

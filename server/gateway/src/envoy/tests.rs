@@ -227,7 +227,7 @@ fn a_route_that_cannot_be_used_is_named_and_lets_nothing_pass() {
         ("rhumb.mode", "observe"),
         ("rhumb.server", ""),
         ("rhumb.policy", ""),
-        ("rhumb.tenant", "a b"),
+        ("rhumb.tenant", ""),
         ("rhumb.min_provenance", "PROVENANCE_UNSPECIFIED"),
         ("rhumb.min_provenance", "signed"),
     ];
