@@ -87,7 +87,7 @@ impl Caller {
     /// # Errors
     /// INVALID_ARGUMENT for what is no tenant's name; PERMISSION_DENIED for one that is not the caller's.
     pub fn on_account(self, tenant: &str) -> Result<Self, Status> {
-        let tenant = Tenant::new(tenant).map_err(|e| errors::bad_request(&InputError::new("tenant", e)))?;
+        let tenant = Tenant::new(tenant).map_err(|e| errors::bad_request(&e))?;
         let caller = Self { tenant, ..self };
         caller.check_tenant()?;
         Ok(caller)

@@ -20,6 +20,8 @@ pub mod point;
 pub mod policy;
 pub mod record;
 pub mod surface;
+pub mod told;
+pub mod tools;
 pub mod trace;
 
 pub use decide::{Decider, DeciderWatch, Site};

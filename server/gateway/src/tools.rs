@@ -44,7 +44,8 @@ impl Described {
     }
 
     fn bytes(&self) -> usize {
-        self.description.len() + self.schema.as_ref().map_or(0, |s| Value::Object(s.clone()).to_string().len())
+        self.description.len()
+            + self.schema.as_ref().map_or(0, |s| Value::Object(s.clone()).to_string().len())
     }
 }
 
@@ -112,7 +113,8 @@ impl Decider {
         request: &v1::ScoreRequest,
         caller: &Caller,
     ) -> Result<(), GatewayError> {
-        let Some(action) = request.action.as_ref().filter(|action| !action.tool_description.is_empty()) else {
+        let Some(action) = request.action.as_ref().filter(|action| !action.tool_description.is_empty())
+        else {
             return Ok(());
         };
         let described = Described {
@@ -143,10 +145,18 @@ impl Decider {
 
     /// Read first: most lists tell nothing new, and are no record.
     fn is_news(&self, seen: &ToolSeen) -> Result<bool, GatewayError> {
-        let pin = self.site().ledger.read(|tables| tools::pin(tables, &seen.tenant, &seen.server, &seen.tool))?;
+        let pin =
+            self.site().ledger.read(|tables| tools::pin(tables, &seen.tenant, &seen.server, &seen.tool))?;
         if let Some(pin) = pin.as_ref().filter(|pin| pin.last != seen.digest) {
             let ToolSeen { tenant, server, tool, digest, .. } = seen;
-            tracing::warn!(tenant, server, tool, before = pin.last, digest, "a tool's description has changed");
+            tracing::warn!(
+                tenant,
+                server,
+                tool,
+                before = pin.last,
+                digest,
+                "a tool's description has changed"
+            );
         }
         Ok(pin.is_none_or(|pin| pin.last != seen.digest))
     }
@@ -157,7 +167,11 @@ impl Decider {
         }
         let left_out = self.site().ledger.change(move |tables, _| tools::see(tables, news)).await?;
         if left_out > 0 {
-            tracing::warn!(left_out, most = tools::MAX_TENANT_TOOLS, "tools that found no room are not pinned");
+            tracing::warn!(
+                left_out,
+                most = tools::MAX_TENANT_TOOLS,
+                "tools that found no room are not pinned"
+            );
         }
         Ok(())
     }

@@ -36,6 +36,7 @@ use serde_json::{Map, Value};
 
 pub use carried::Carried;
 pub use headers::Headers;
+pub use path::server;
 pub use rpc::RpcId;
 pub use rules::{Checked, HttpRule, McpRules, OnUnknown, OpenApiRule, Rules, Scoring};
 

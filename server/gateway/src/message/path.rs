@@ -6,7 +6,7 @@ use super::carried::is_ulid;
 use super::query::decode;
 
 /// The host without its port, in lower case. An IPv6 address keeps its brackets.
-pub(super) fn server(host: &str) -> String {
+pub fn server(host: &str) -> String {
     let host = host.trim();
     let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
     let name = match host.rsplit_once(':') {

@@ -75,8 +75,12 @@ pub fn parse(text: &str) -> Result<Checked, String> {
         let problem = "needs at least one \"sha256:\" with 64 hexadecimal digits";
         return Err(format!("pins: tool \"{}\": digests: {problem}", pin.tool));
     }
-    let mut checked =
-        Checked { deny_http_status: file.deny_http_status, effects: file.effects, pins: file.pins, ..Checked::default() };
+    let mut checked = Checked {
+        deny_http_status: file.deny_http_status,
+        effects: file.effects,
+        pins: file.pins,
+        ..Checked::default()
+    };
     if let Some(reading) = file.reading {
         let line = placed(reading.span().start);
         let at = |e: InputError| format!("line {line}: reading.{}: {}", e.field, e.problem);

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
+use rhumb_gateway::agentgateway::{self, ExtMcpApi};
 use rhumb_gateway::callers::Callers;
 use rhumb_gateway::envoy::EnvoyApi;
 use rhumb_gateway::policy::{Base, PolicyHandle};
 use rhumb_gateway::{Decider, DeciderWatch, Front, Site};
 use rhumb_ledger::{Keys, Ledger, LedgerError};
-use rhumb_proto::DESCRIPTORS;
+use rhumb_proto::agentgateway::ext_mcp_server::ExtMcpServer;
 use rhumb_proto::v1::drift_service_server::DriftServiceServer;
 use rhumb_proto::v1::intent_service_server::IntentServiceServer;
 use rhumb_proto::v1::ledger_service_server::LedgerServiceServer;
+use rhumb_proto::{CONTRACT_DESCRIPTORS, DESCRIPTORS};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tonic::transport::server::TcpIncoming;
@@ -48,6 +50,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, false).await;
     let (drain, drained) = watch::channel(false);
+    let front = Front::new(watched.clone(), Duration::from_millis(config.server.hold_ms));
     let server = tls(&config.server)?
         .layer(DeadlineLayer)
         .layer(AuthLayer(callers(&config)?))
@@ -55,8 +58,9 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
         .add_service(reflection()?)
         .add_service(drift_service(&config.server, watched.clone()))
         .add_service(intent_service(&config.server, watched.clone()))
-        .add_service(envoy_service(&config.server, watched.clone()))
+        .add_service(envoy_service(&config.server, front.clone()))
         .add_service(ledger_service(&config.server, watched, folder))
+        .add_service(agentgateway_service(front))
         // Small answers leave at once.
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), until(drained));
     let server = tokio::spawn(server);
@@ -229,6 +233,7 @@ fn reflection() -> Result<
 > {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(CONTRACT_DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|e| Failure::check(format!("server reflection: {e}")))
@@ -240,11 +245,14 @@ fn intent_service(config: &ServerConfig, decider: DeciderWatch) -> IntentService
 
 /// A body of `max_message_bytes` comes with its headers. What is longer is an error, and Envoy may be told to forgive
 /// errors: its `max_request_bytes` has to be smaller.
-fn envoy_service(config: &ServerConfig, decider: DeciderWatch) -> AuthorizationServer<EnvoyApi> {
+fn envoy_service(config: &ServerConfig, front: Front) -> AuthorizationServer<EnvoyApi> {
     const HEADERS: usize = 1024 * 1024;
-    let front = Front::new(decider, Duration::from_millis(config.hold_ms));
     AuthorizationServer::new(EnvoyApi::new(front))
         .max_decoding_message_size(config.max_message_bytes.saturating_add(HEADERS))
+}
+
+fn agentgateway_service(front: Front) -> ExtMcpServer<ExtMcpApi> {
+    ExtMcpServer::new(ExtMcpApi::new(front)).max_decoding_message_size(agentgateway::MESSAGE_BYTES)
 }
 
 /// A trace is as long as its chain.
