@@ -9,7 +9,7 @@ use envoy_types::pb::google::protobuf::Struct;
 use envoy_types::pb::google::rpc;
 use rhumb_drift::InputError;
 use rhumb_ledger::intent::reason;
-use rhumb_proto::v1::ScoreResponse;
+use rhumb_proto::v1::{Outcome, ScoreResponse};
 use tonic::Code;
 
 use super::{metadata, refusal};
@@ -55,7 +55,9 @@ enum End {
 
 /// What Envoy is told. `forged` are headers of the request that only we may write.
 pub(super) fn answer(answered: &Answered, forged: Vec<&str>) -> CheckResponse {
-    match answered.stopped() {
+    // An outcome that nobody set is no pass.
+    let unset = || answered.decided().find(|answer| answer.outcome() != Outcome::Pass);
+    match answered.stopped().or_else(unset) {
         Some(worst) => {
             let body = refusal::body(answered, worst);
             let denied = denied(answered.deny_http_status, told(worst), body);
@@ -71,14 +73,15 @@ pub(super) fn answer(answered: &Answered, forged: Vec<&str>) -> CheckResponse {
 /// The answer on a route that is set up wrongly: it says nothing about the action, and lets nothing pass.
 pub(super) fn misused(misused: &Misused) -> CheckResponse {
     const STATUS: u16 = 500;
-    let denied = denied(STATUS, Vec::new(), refusal::plain(misused.reason));
+    let denied =
+        denied(STATUS, Vec::new(), refusal::plain(misused.reason, "This route is not set up correctly."));
     made(End::Stop(misused.code, denied), Some(metadata::of_reason(misused.reason)))
 }
 
 /// The answer to a request that nothing can be made of.
 pub(super) fn unreadable(reason: &str) -> CheckResponse {
     const STATUS: u16 = 403;
-    let denied = denied(STATUS, Vec::new(), refusal::plain(reason));
+    let denied = denied(STATUS, Vec::new(), refusal::plain(reason, "The action could not be read whole."));
     made(End::Stop(Code::PermissionDenied, denied), Some(metadata::of_reason(reason)))
 }
 

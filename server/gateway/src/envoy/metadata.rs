@@ -4,63 +4,44 @@ use std::collections::HashMap;
 
 use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{Struct, Value};
-use rhumb_proto::v1::{Mode, ScoreResponse};
-use serde_json::{Number, Value as Json};
+use rhumb_proto::v1::ScoreResponse;
+use serde_json::{Map, Number, Value as Json};
+
+use crate::told;
 
 /// The one key of ours, for example in an access log: `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:rhumb)%`.
 const KEY: &str = "rhumb";
 /// Levels of what is read; deeper down nothing is looked for.
 const DEPTH: usize = 32;
 
-/// What the operator's log and filters are told of a decision. The reason is the recorded one.
+/// What the operator's log and filters are told of a decision.
 pub(super) fn of(told: &ScoreResponse) -> Struct {
-    let mut fields = Fields::default();
-    fields.text("decision_id", &told.decision_id);
-    fields.text("verdict", told.verdict().as_str_name());
-    fields.text("status", told.status().as_str_name());
-    fields.text("reason_code", &told.reason_code);
-    fields.number("drift", told.drift);
-    fields.number("threshold", told.threshold);
-    fields.text("provenance", told.provenance().as_str_name());
-    fields.text("intent_id", told.intent.as_ref().map_or("", |intent| &intent.intent_id));
-    fields.text("chain_id", told.chain.as_ref().map_or("", |chain| &chain.chain_id));
-    fields.number("hop", told.chain.as_ref().map(|chain| f64::from(chain.hop)));
-    fields.text("model", told.model.as_ref().map_or("", |model| &model.name));
-    fields.put("enforced", Kind::BoolValue(told.mode() == Mode::Enforce));
-    fields.named()
+    let mut facts = told::facts(told);
+    let intent = told.intent.as_ref().map(|intent| ("intent_id", Json::from(intent.intent_id.as_str())));
+    let chain = told.chain.iter().flat_map(|chain| {
+        [("chain_id", Json::from(chain.chain_id.as_str())), ("hop", Json::from(chain.hop))]
+    });
+    facts.extend(intent.into_iter().chain(chain).map(|(key, value)| (key.to_owned(), value)));
+    named(facts)
 }
 
 /// The same where there is no decision but a reason.
 pub(super) fn of_reason(reason: &str) -> Struct {
-    let mut fields = Fields::default();
-    fields.text("reason_code", reason);
-    fields.put("enforced", Kind::BoolValue(true));
-    fields.named()
+    let facts = [("reason_code", Json::from(reason)), ("enforced", Json::from(true))];
+    named(facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-#[derive(Default)]
-struct Fields(HashMap<String, Value>);
-
-impl Fields {
-    fn put(&mut self, key: &str, kind: Kind) {
-        self.0.insert(key.to_owned(), Value { kind: Some(kind) });
-    }
-
-    /// What there is not is not said.
-    fn text(&mut self, key: &str, text: &str) {
-        if !text.is_empty() {
-            self.put(key, Kind::StringValue(text.to_owned()));
-        }
-    }
-
-    fn number(&mut self, key: &str, number: Option<f64>) {
-        number.into_iter().for_each(|number| self.put(key, Kind::NumberValue(number)));
-    }
-
-    fn named(self) -> Struct {
-        let own = Value { kind: Some(Kind::StructValue(Struct { fields: self.0 })) };
-        Struct { fields: HashMap::from([(KEY.to_owned(), own)]) }
-    }
+/// Facts are flat.
+fn named(facts: Map<String, Json>) -> Struct {
+    let kind = |value: Json| match value {
+        Json::Bool(is) => Kind::BoolValue(is),
+        Json::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
+        Json::String(text) => Kind::StringValue(text),
+        other => Kind::StringValue(other.to_string()),
+    };
+    let fields = facts.into_iter().map(|(key, value)| (key, Value { kind: Some(kind(value)) })).collect();
+    let own = Value { kind: Some(Kind::StructValue(Struct { fields })) };
+    Struct { fields: HashMap::from([(KEY.to_owned(), own)]) }
 }
 
 /// Metadata as JSON; whole numbers as such, as they stood in a token.

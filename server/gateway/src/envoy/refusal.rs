@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::message::{Kind, RpcId};
 use crate::point::{Answered, ItemAnswer};
+use crate::told;
 
 /// Of a server's own errors in JSON-RPC.
 const CODE: i32 = -32001;
@@ -58,13 +59,12 @@ pub(super) fn body(answered: &Answered, worst: &ScoreResponse) -> String {
     match (answered.kind, answered.is_batch) {
         (Kind::Http, _) => http(worst),
         (_, true) => batch(answered),
-        (_, false) => rpc(answered.items.first().map_or(&RpcId::Absent, |(id, _)| id), worst, None),
+        (_, false) => rpc(answered.items.first().map_or(&RpcId::Absent, |(id, _)| id), worst, true),
     }
 }
 
 /// The body where there is no decision but a reason.
-pub(super) fn plain(reason: &str) -> String {
-    let (code, message) = (reason, sentence(reason, Verdict::Unspecified));
+pub(super) fn plain(code: &str, message: &str) -> String {
     written(&HttpBody {
         error: HttpError { code, message, decision_id: "", verdict: "", drift: None, threshold: None },
     })
@@ -72,27 +72,31 @@ pub(super) fn plain(reason: &str) -> String {
 
 fn http(worst: &ScoreResponse) -> String {
     let Data { decision_id, verdict, reason_code: code, drift, threshold, .. } = data(worst);
-    let message = sentence(code, worst.verdict());
+    let message = told::sentence(worst);
     written(&HttpBody { error: HttpError { code, message, decision_id, verdict, drift, threshold } })
 }
 
 /// One error for each call that has an id: none of them reached the server. At most 64, each of bounded size.
 fn batch(answered: &Answered) -> String {
-    let other = ScoreResponse { verdict: Verdict::Allow.into(), ..ScoreResponse::default() };
-    let errors =
-        answered.items.iter().filter(|(id, _)| *id != RpcId::Absent).map(|(id, answer)| match answer {
-            ItemAnswer::Decided(own) if own.outcome() == Outcome::Stop => rpc(id, own, None),
-            ItemAnswer::Decided(own) => rpc(id, own, Some(reason::BATCH_REFUSED)),
-            ItemAnswer::Passed(_) => rpc(id, &other, Some(reason::BATCH_REFUSED)),
-        });
+    let passed = ScoreResponse { verdict: Verdict::Allow.into(), ..ScoreResponse::default() };
+    let with_id = answered.items.iter().filter(|(id, _)| *id != RpcId::Absent);
+    let errors = with_id.map(|(id, answer)| match answer {
+        ItemAnswer::Decided(own) => rpc(id, own, own.outcome() != Outcome::Pass),
+        ItemAnswer::Passed(_) => rpc(id, &passed, false),
+    });
     format!("[{}]", errors.collect::<Vec<_>>().join(","))
 }
 
-/// The id is JSON already, written as the request had it.
-fn rpc(id: &RpcId, answer: &ScoreResponse, reason: Option<&str>) -> String {
+/// The id is JSON already, written as the request had it. A call that nothing stops is refused for another's sake.
+fn rpc(id: &RpcId, answer: &ScoreResponse, stops: bool) -> String {
     let mut data = data(answer);
-    data.reason_code = reason.unwrap_or(data.reason_code);
-    let message = sentence(data.reason_code, answer.verdict());
+    let message = match stops {
+        true => told::sentence(answer),
+        false => {
+            data.reason_code = reason::BATCH_REFUSED;
+            "Another call of the same batch was refused."
+        }
+    };
     let error = written(&RpcError { code: CODE, message, data });
     format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.to_json())
 }
@@ -121,24 +125,4 @@ fn rounded(number: f64) -> f64 {
 fn written(body: &impl Serialize) -> String {
     // Names and numbers alone: this cannot fail.
     serde_json::to_string(body).unwrap_or_default()
-}
-
-fn sentence(reason: &str, verdict: Verdict) -> &'static str {
-    match reason {
-        reason::BATCH_REFUSED => "Another call of the same batch was refused.",
-        _ if verdict == Verdict::Escalate => "A person has to approve this action.",
-        reason::INTENT_DRIFT | reason::CHAIN_DRIFT => "The action does not serve the authorising request.",
-        reason::INTENT_MISSING => "No authorising request came with the action.",
-        reason::PROVENANCE_TOO_LOW => "The authorising request is not trusted enough for this action.",
-        reason::ACTION_UNPARSABLE | reason::HEADER_BODY_MISMATCH => "The request cannot be read.",
-        reason::ACTION_TRUNCATED => "The request could not be read whole.",
-        reason::METHOD_REFUSED | reason::UPGRADE_REFUSED => "Requests of this kind are not let through.",
-        reason::ROUTE_MISCONFIGURED | reason::CALLER_FORBIDDEN => "This route is not set up correctly.",
-        _ if reason.starts_with("intent_") => {
-            "The authorising request that came with the action cannot be used."
-        }
-        _ if reason.starts_with("constraint_") => "A limit of the authorising request forbids this action.",
-        _ if reason.starts_with("scorer_") => "The action could not be scored.",
-        _ => "The action was refused.",
-    }
 }

@@ -96,9 +96,11 @@ fn the_outcome_alone_lets_through_whatever_the_verdict() {
         let passes = answer::answer(&one(kind, decided(verdict, Outcome::Pass, "aligned")), Vec::new());
         assert_eq!(code(&passes), 0, "{verdict:?}");
         assert!(matches!(passes.http_response, Some(HttpResponse::OkResponse(_))));
-        let stops = answer::answer(&one(kind, decided(verdict, Outcome::Stop, "intent_drift")), Vec::new());
-        assert_eq!(code(&stops), 7, "{verdict:?}");
-        assert!(matches!(stops.http_response, Some(HttpResponse::DeniedResponse(_))));
+        for outcome in [Outcome::Stop, Outcome::Unspecified] {
+            let stops = answer::answer(&one(kind, decided(verdict, outcome, "intent_drift")), Vec::new());
+            assert_eq!(code(&stops), 7, "{verdict:?} {outcome:?}");
+            assert!(matches!(stops.http_response, Some(HttpResponse::DeniedResponse(_))));
+        }
     }
 }
 
@@ -132,7 +134,10 @@ fn refusals_tell_reason_and_numbers() {
     let response = answer::answer(&escalated, Vec::new());
     assert!(body(&response).contains("human_needed") && !body(&response).contains("provenance_too_low"));
     let own = metadata::json(&response.dynamic_metadata.unwrap().fields["rhumb"]);
-    assert_eq!(own["reason_code"], "provenance_too_low", "the operator is told the recorded reason");
+    assert_eq!(
+        (&own["reason_code"], &own["drift"], &own["enforced"]),
+        (&json!("human_needed"), &json!(0.912_345), &json!(true))
+    );
 }
 
 #[test]
