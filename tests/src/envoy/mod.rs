@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod fetch;
+pub mod site;
 pub mod tools;
 
 use std::fs;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use agent::{Agent, Reply, get, post};
+pub use site::{Change, Site, invite, pay};
 pub use tools::{Seen, Tools};
 
 /// How long Envoy may take to start on a busy machine.
