@@ -3,7 +3,7 @@
 // Tests may stop at the first surprise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use rhumb_proto::v1::{Mode, Outcome, Provenance, RevokeIntentRequest, Status, Verdict};
+use rhumb_proto::v1::{Effect, Mode, Outcome, Provenance, RevokeIntentRequest, Status, Verdict};
 use rhumb_tests::envoy::{self, Change, Site, get, invite, pay, post};
 use rhumb_tests::tokens::{Forger, resigned};
 use serde_json::{Value, json};
@@ -243,13 +243,13 @@ async fn an_http_api_is_scored_request_by_request() {
         site.envoy.send(post(path, &[("txn-token", token)], body.to_string())).await
     };
     let payment = json!({"amount": 98.7, "reference": "electricity bill"});
-    let reply = send("/v1/accounts/UK12345678901234567890/payments?dry=0", payment, &token).await;
+    let reply = send("/v1/accounts/UK12345678901234567890/pay-bill", payment, &token).await;
     assert_eq!((reply.status, reply.body.as_ref()), (200, b"done".as_slice()), "{reply:?}");
     assert_eq!(site.tools.one().all("x-rhumb-verdict"), ["ALLOW"]);
     let action = site.decision(&reply).await.request.unwrap().action.unwrap();
     assert_eq!(
         (action.tool.as_str(), action.server.as_str()),
-        ("POST /v1/accounts/{p1}/payments", "tool_server")
+        ("POST /v1/accounts/{p1}/pay-bill", "tool_server")
     );
     let guest = json!({"user": "Mallory", "user_email": "mallory@evil.example", "channel": "board-private"});
     let reply = send("/v1/invitations", guest, &site.token().await).await;
@@ -259,9 +259,7 @@ async fn an_http_api_is_scored_request_by_request() {
         (403, &json!("intent_drift"), &json!("DENY"))
     );
     assert!(reply.json().get("jsonrpc").is_none());
-    let reply = site
-        .envoy
-        .send(get("/v1/accounts/UK12345678901234567890", &[("txn-token", &site.token().await)]))
-        .await;
-    assert_eq!((reply.status, site.tools.one().all("x-rhumb-verdict")), (200, vec!["ALLOW"]));
+    let reply = site.envoy.send(get("/v1/bills", &[("txn-token", &site.token().await)])).await;
+    let effect = site.decision(&reply).await.request.unwrap().action.unwrap().effect();
+    assert_eq!((reply.status, site.tools.take().len(), effect), (200, 1, Effect::Read));
 }
