@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use rhumb_proto::v1::{Effect, Mode, Outcome, Provenance, RevokeIntentRequest, Status, Verdict};
-use rhumb_tests::envoy::{self, Change, Site, get, invite, pay, post};
+use rhumb_tests::Server;
+use rhumb_tests::envoy::{self, Change, Envoy, Site, Tools, get, invite, pay, post};
 use rhumb_tests::tokens::{Forger, resigned};
 use serde_json::{Value, json};
 
@@ -262,4 +263,31 @@ async fn an_http_api_is_scored_request_by_request() {
     let reply = site.envoy.send(get("/v1/bills", &[("txn-token", &site.token().await)])).await;
     let effect = site.decision(&reply).await.request.unwrap().action.unwrap().effect();
     assert_eq!((reply.status, site.tools.take().len(), effect), (200, 1, Effect::Read));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_own_rhumb_watches_and_stops_nothing() {
+    let at = |name: &str| envoy::example_file().with_file_name(name);
+    let folder = tempfile::tempdir().unwrap();
+    let changes = [
+        ("listen = \"127.0.0.1:50051\"\n", String::new()),
+        ("\"policy.toml\"", format!("{:?}", at("policy.toml"))),
+        ("\"ledger\"", format!("{:?}", folder.path())),
+    ];
+    let config =
+        changes.iter().fold(std::fs::read_to_string(at("rhumb.toml")).unwrap(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replacen(from, to, 1)
+        });
+    let (server, tools) = (Server::start(&config).await, Tools::start().await);
+    let envoy = Envoy::start(server.address(), tools.address(), &[]).await;
+    let reply = envoy.send(post("/mcp", &[], invite(1).to_string())).await;
+    assert_eq!((reply.status, tools.take().len()), (200, 1), "{reply:?}");
+    let told = &envoy.access_log(1).await[0]["rhumb"];
+    assert_eq!(
+        (&told["reason_code"], &told["enforced"]),
+        (&json!("intent_missing"), &json!(false)),
+        "{told}"
+    );
+    assert!(told["policy"].as_str().is_some_and(|policy| policy.starts_with("policy@")), "{told}");
 }
