@@ -157,20 +157,22 @@ impl Decider {
             return Err(InputError::new("chain.chainId", "is missing, and no token names a chain").into());
         }
         let written = Written::of(&request);
+        let trust = anchor.as_ref().map_or(Provenance::None, |anchor| anchor.provenance);
+        let ruling = ruling(&policies, &request, caller, input.action.effect, trust);
+        if ruling.pin_tools {
+            self.see_described(&request, caller).await?;
+        }
+        let changed = self.changed_tool(&policies, &request, caller.tenant.as_str())?;
         if let (Some(place), Ok(anchor)) = (&place, &anchor)
+            && changed.is_none()
             && anchor.constraints.check(&input.action, now_ms()).is_ok()
             && let Some(earlier) = self.answered(&request, &written, place, anchor, policies.id(), caller)?
         {
             return Ok(earlier);
         }
-        let trust = anchor.as_ref().map_or(Provenance::None, |anchor| anchor.provenance);
-        let ruling = ruling(&policies, &request, caller, input.action.effect, trust);
         let instruction = place.as_ref().map(|place| place.instruction.as_str()).unwrap_or_default();
         let mut draft = self.draft(&request, input, anchor, instruction, call, &ruling).await?;
-        if ruling.pin_tools {
-            self.see_described(&request, caller).await?;
-        }
-        if let Some(digest) = self.changed_tool(&policies, &request, caller.tenant.as_str())? {
+        if let Some(digest) = changed {
             draft.tool_changed(ruling.changed_tool, &digest);
         }
         if let Some(place) = &place {

@@ -119,10 +119,12 @@ impl Known {
 }
 
 /// What of the agent's headers is read. Values that are no UTF-8 are kept as far as they are: a token that was broken is no
-/// token, and does not go unseen.
-pub(super) fn headers(request: &McpRequest) -> Headers {
+/// token, and does not go unseen. The length is that of `body`, which came whole.
+pub(super) fn headers(request: &McpRequest, body: &[u8]) -> Headers {
     let taken = request.headers.iter().filter(|h| TAKEN.contains(&h.key.to_ascii_lowercase().as_str()));
-    taken.map(|header| (header.key.as_str(), String::from_utf8_lossy(&header.value).into_owned())).collect()
+    let taken =
+        taken.map(|header| (header.key.as_str(), String::from_utf8_lossy(&header.value).into_owned()));
+    taken.chain([("content-length", body.len().to_string())]).collect()
 }
 
 /// The JSON-RPC call that the parameters were of, for the reader of all contracts. The id is not shown to us, and not asked
@@ -175,8 +177,8 @@ mod tests {
             ],
             ..McpRequest::default()
         };
-        let headers = headers(&request);
-        assert_eq!(headers.iter().collect::<Vec<_>>(), [("txn-token", "abc")]);
+        let headers = headers(&request, b"");
+        assert_eq!(headers.iter().collect::<Vec<_>>(), [("txn-token", "abc"), ("content-length", "0")]);
         let tokens = |token: &str| {
             let known = Known { token: Some(token.to_owned()), ..Known::default() };
             known.asking(&request, &headers, b"").carried.tokens.len()

@@ -55,7 +55,8 @@ impl ExtMcp for ExtMcpApi {
         let known = asking::Known::of(&request)?;
         let caller = known.caller(Caller { surface: Surface::AgentGateway, ..caller })?;
         let decider = self.0.decider()?;
-        let (headers, body) = (asking::headers(&request), asking::body(&request));
+        let body = asking::body(&request);
+        let headers = asking::headers(&request, &body);
         let asking = known.asking(&request, &headers, &body);
         let answered = point::ask(&decider, asking, &caller, deadline).await;
         let answered = answered.map_err(|e| errors::status(&e))?;

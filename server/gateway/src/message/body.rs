@@ -128,7 +128,7 @@ fn is_at_limit(bytes: usize, limit: Option<usize>) -> bool {
     match limit {
         Some(limit) => bytes >= limit && limit > 0,
         // Limits are round.
-        None => bytes >= LEAST && (bytes.is_power_of_two() || bytes % STEP == 0),
+        None => bytes >= LEAST && (bytes.is_power_of_two() || bytes.is_multiple_of(STEP)),
     }
 }
 

@@ -1,14 +1,15 @@
 //! What a request is.
 //!
-//! Where the operator says nothing (`auto`), the body decides, and the agent writes the body. So a request counts as a call
-//! that needs no score only if it is nothing but that call: a POST without a query, its body no more than the members of
-//! JSON-RPC, on a path that no rule of the operator's knows. A `DELETE /v1/accounts/4711` with the body of a `ping` stays a
-//! DELETE. A POST to an address without a query cannot be told from MCP by anything that an agent could not write as well:
-//! the routes of other services are to be declared, as `http` or by their rules.
+//! Where the operator says nothing (`auto`), the body decides, and the agent writes the body. So a request counts as calls
+//! only if it is nothing but calls: a POST without a query, its body no more than the members of JSON-RPC, on a path that no
+//! rule of the operator's knows. A `DELETE /v1/accounts/4711` with the body of a `ping` stays a DELETE. A POST without a
+//! query to an unknown path cannot be told from MCP by anything that an agent could not write as well: the routes of other
+//! services are to be declared, as `http` or by their rules.
+
+use serde_json::Value;
 
 use super::json::{Document, Entry};
 use super::{Broken, HttpMessage, Kind, Reading, Seen, What, a2a, http, mcp, rpc};
-use serde_json::Value;
 
 /// Members of a call.
 const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
@@ -66,13 +67,15 @@ fn is_rpc(document: &Document) -> bool {
     document.root.entries().iter().any(|entry| entry.value.get("jsonrpc").is_some())
 }
 
+/// Whether a request is calls and nothing else: what only another reader would see would not be scored.
 fn is_calls(seen: &Seen<'_>, document: &Document) -> bool {
+    let message = seen.message;
+    let is_bare =
+        message.method == "POST" && !message.path.contains('?') && !http::is_known(message, seen.rules);
     let entries = document.root.entries();
-    let is_scored = |entry: &Entry| method(entry).is_some_and(rpc::is_scored);
-    let is_call = |entry: &Entry| method(entry).is_some();
-    !entries.is_empty()
-        && entries.iter().all(is_call)
-        && (entries.iter().all(is_scored) || (is_bare(seen) && entries.iter().all(has_no_more)))
+    is_bare
+        && !entries.is_empty()
+        && entries.iter().all(|entry| method(entry).is_some() && has_no_more(entry))
 }
 
 /// The method of a call.
@@ -83,11 +86,6 @@ fn method(entry: &Entry) -> Option<&str> {
 
 fn has_no_more(entry: &Entry) -> bool {
     entry.value.as_object().is_some_and(|object| object.keys().all(|key| MEMBERS.contains(&key.as_str())))
-}
-
-fn is_bare(seen: &Seen<'_>) -> bool {
-    let message = seen.message;
-    message.method == "POST" && !message.path.contains('?') && !http::is_known(seen)
 }
 
 /// The kind of a request whose body cannot be read. Where it may have been a call, it counts as one: what an operator says

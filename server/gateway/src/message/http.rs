@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::json::Document;
 use super::path::{Path, server};
 use super::query::{Secrets, pairs};
-use super::rules::{Found, Route};
-use super::{Asked, Broken, HttpMessage, Kind, Passed, Reading, Seen, What, multipart};
+use super::route::{Found, Route};
+use super::{Asked, Broken, Checked, HttpMessage, Kind, Passed, Reading, Seen, What, multipart};
 
 /// Headers by which some servers take another method than that of the request.
 const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
@@ -33,9 +33,9 @@ pub(super) fn reading(seen: &Seen<'_>, document: Option<Result<Document, Broken>
 }
 
 /// Whether a rule of the operator's or a document knows this request.
-pub(super) fn is_known(seen: &Seen<'_>) -> bool {
-    let path = Path::of(divided(seen.message).0);
-    !matches!(seen.rules.find(&server(seen.message.host), seen.message.method, &path), Found::None)
+pub(super) fn is_known(message: &HttpMessage<'_>, rules: &Checked) -> bool {
+    let path = Path::of(divided(message).0);
+    !matches!(rules.find(&server(message.host), message.method, &path), Found::None)
 }
 
 fn divided<'a>(message: &HttpMessage<'a>) -> (&'a str, &'a str) {

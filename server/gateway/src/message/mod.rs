@@ -21,6 +21,7 @@ mod multipart;
 mod openapi;
 mod path;
 mod query;
+mod route;
 mod rpc;
 mod rules;
 mod template;
@@ -37,8 +38,9 @@ use serde_json::{Map, Value};
 pub use carried::Carried;
 pub use headers::Headers;
 pub use path::server;
+pub use route::Checked;
 pub use rpc::RpcId;
-pub use rules::{Checked, HttpRule, McpRules, OnUnknown, OpenApiRule, Rules, Scoring};
+pub use rules::{HttpRule, McpRules, OnUnknown, OpenApiRule, Rules, Scoring};
 
 use body::Body;
 
@@ -244,7 +246,7 @@ impl Broken {
 
 /// Reads one request. `kind` is what the operator says of the route.
 pub fn read(message: &HttpMessage<'_>, kind: Kind, rules: &Checked) -> Reading {
-    let reading = if body::is_upgrade(message) {
+    let reading = if body::is_upgrade(message) && !http::is_known(message, rules) {
         Reading::of(detect::without_body(kind), upgrade(rules))
     } else {
         match Body::of(message, rules.max_decoded_bytes) {

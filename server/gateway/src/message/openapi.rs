@@ -3,7 +3,8 @@
 use rhumb_drift::InputError;
 use serde_json::Value;
 
-use super::rules::{Name, OpenApiRule, Route};
+use super::route::{Name, Route};
+use super::rules::OpenApiRule;
 use super::template::Template;
 
 const MOST_BYTES: u64 = 16 * 1024 * 1024;

@@ -84,12 +84,21 @@ impl<'a> Secrets<'a> {
     fn is_secret(&mut self, key: &str) -> bool {
         // Forms write `user[password]`.
         let inner = key.rsplit('[').next().unwrap_or(key).trim_end_matches(']');
-        let is_secret =
-            self.names.contains(&key.to_lowercase()) || self.names.contains(&inner.to_lowercase());
-        let name = short(key);
-        if is_secret && self.dropped.len() < NAMES && !self.dropped.contains(&name) {
-            self.dropped.push(name);
+        let is_secret = self.is_named(key) || self.is_named(inner);
+        if is_secret && self.dropped.len() < NAMES {
+            let name = short(key);
+            if !self.dropped.contains(&name) {
+                self.dropped.push(name);
+            }
         }
         is_secret
+    }
+
+    /// Without room of its own for the usual key: a body may have very many.
+    fn is_named(&self, key: &str) -> bool {
+        if key.is_ascii() {
+            return self.names.iter().any(|name| name.eq_ignore_ascii_case(key));
+        }
+        self.names.contains(&key.to_lowercase())
     }
 }

@@ -120,11 +120,6 @@ fn passed(passed: Passed) -> Read {
     Ok((What::Pass(passed), Carried::default()))
 }
 
-/// Whether a method is scored whatever the operator says.
-pub(super) fn is_scored(method: &str) -> bool {
-    method == mcp::CALL || a2a::is_send(method)
-}
-
 /// The table of methods. An id is not asked for: a server may run a call that has none, and an agent that does not wait for
 /// the answer would be rid of the score.
 fn by_method(seen: &Seen<'_>, method: &str, params: Option<Value>) -> Read {

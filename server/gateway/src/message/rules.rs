@@ -1,13 +1,11 @@
 //! What an operator says about reading requests: a part of the policy file.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rhumb_drift::{Effect, InputError};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::path::{Path, fits};
+use super::route::{Checked, Name, Route};
 use super::template::Template;
 use super::{openapi, path};
 
@@ -179,7 +177,7 @@ impl Rules {
         Ok(checked)
     }
 
-    fn without_routes(&self) -> Checked {
+    pub(super) fn without_routes(&self) -> Checked {
         Checked {
             mcp: self.mcp.clone(),
             routes: Vec::new(),
@@ -227,88 +225,5 @@ impl HttpRule {
             body: self.body.clone(),
             is_scored: self.score,
         })
-    }
-}
-
-/// Rules that were checked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Checked {
-    pub(super) mcp: McpRules,
-    routes: Vec<Route>,
-    documented: Vec<Route>,
-    pub(super) secrets: BTreeSet<String>,
-    pub(super) max_decoded_bytes: usize,
-    pub(super) upgrade: OnUnknown,
-}
-
-impl Default for Checked {
-    fn default() -> Self {
-        Rules::default().without_routes()
-    }
-}
-
-/// Requests that an operator or a document describes.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Route {
-    pub host: String,
-    pub method: String,
-    pub template: Template,
-    pub name: Option<Name>,
-    pub description: String,
-    pub effect: Option<Effect>,
-    pub body: Option<Vec<String>>,
-    pub is_scored: bool,
-}
-
-/// A tool's name.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Name {
-    /// It is all of it.
-    Alone(String),
-    /// It stands before method and template.
-    Before(String),
-}
-
-/// What the rules say of a request.
-pub(super) enum Found<'a> {
-    /// This route, with what stands in its places.
-    Exact(&'a Route, Map<String, Value>),
-    /// A lenient server may take it for this route.
-    Like(&'a Route),
-    None,
-}
-
-impl Route {
-    /// The tool's name in a request.
-    pub fn tool(&self, method: &str) -> String {
-        match &self.name {
-            Some(Name::Alone(name)) => name.clone(),
-            Some(Name::Before(name)) => format!("{name} {method} {}", self.template.text),
-            None => format!("{method} {}", self.template.text),
-        }
-    }
-
-    fn fits(&self, host: &str, method: &str) -> bool {
-        (self.method == "*" || self.method == method) && fits(&self.host, host)
-    }
-
-    /// Many servers answer HEAD as they do GET.
-    fn fits_like(&self, host: &str, method: &str) -> bool {
-        self.fits(host, method) || (method == "HEAD" && self.fits(host, "GET"))
-    }
-}
-
-impl Checked {
-    pub(super) fn find(&self, host: &str, method: &str, path: &Path) -> Found<'_> {
-        let values =
-            |route: &'_ Route| path.is_plain.then(|| route.template.values(&path.segments)).flatten();
-        for route in self.routes.iter().chain(&self.documented).filter(|route| route.fits(host, method)) {
-            if let Some(values) = values(route) {
-                return Found::Exact(route, values);
-            }
-        }
-        let lenient = path.lenient();
-        let is_like = |route: &&Route| route.fits_like(host, method) && route.template.is_like(&lenient);
-        self.routes.iter().chain(&self.documented).find(is_like).map_or(Found::None, Found::Like)
     }
 }

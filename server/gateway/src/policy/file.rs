@@ -1,5 +1,7 @@
 //! The policy file, as it is written.
 
+use std::path::Path;
+
 use rhumb_drift::InputError;
 use serde::Deserialize;
 use toml::Spanned;
@@ -58,11 +60,11 @@ impl<T: Default> Default for Placed<T> {
     }
 }
 
-/// Reads and checks a file.
+/// Reads and checks a file. Files that it names are taken from `folder`.
 ///
 /// # Errors
 /// Says line and key.
-pub fn parse(text: &str) -> Result<Checked, String> {
+pub fn parse(text: &str, folder: &Path) -> Result<Checked, String> {
     let file: File = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())?;
     let placed = |start: usize| text.get(..start).map_or(0, |before| before.matches('\n').count()) + 1;
     if file.rules.len() > RULES {
@@ -84,7 +86,9 @@ pub fn parse(text: &str) -> Result<Checked, String> {
     if let Some(reading) = file.reading {
         let line = placed(reading.span().start);
         let at = |e: InputError| format!("line {line}: reading.{}: {}", e.field, e.problem);
-        checked.reading = reading.into_inner().check().map_err(at)?;
+        let mut rules = reading.into_inner();
+        rules.openapi.iter_mut().for_each(|document| document.file = folder.join(&document.file));
+        checked.reading = rules.check().map_err(at)?;
     }
     if let Some(defaults) = file.defaults {
         let line = placed(defaults.span().start);

@@ -70,15 +70,15 @@ impl Policies {
         let fail = |problem| PolicyError { path: path.display().to_string(), problem };
         let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        Self::parse(&name, &text, base).map_err(fail)
+        Self::parse(&name, &text, path.parent().unwrap_or(Path::new("")), base).map_err(fail)
     }
 
-    /// Reads the text of a file with this name.
+    /// Reads the text of a file with this name; other files that it names are taken from `folder`.
     ///
     /// # Errors
     /// Says line and key.
-    pub fn parse(name: &str, text: &str, base: Base) -> Result<Self, String> {
-        let checked = file::parse(text)?;
+    pub fn parse(name: &str, text: &str, folder: &Path, base: Base) -> Result<Self, String> {
+        let checked = file::parse(text, folder)?;
         let written = serde_json::to_vec(&(&base.verdicts, base.min_provenance)).unwrap_or_default();
         Ok(Self { id: id(name, &[text.as_bytes(), &written].concat()), base, checked })
     }
@@ -173,7 +173,7 @@ set = { threshold = 0.3, write = "DENY", min_provenance = { write = "SIGNED" }, 
     }
 
     fn policies(text: &str) -> Result<Policies, String> {
-        Policies::parse("site", text, Base::default())
+        Policies::parse("site", text, Path::new(""), Base::default())
     }
 
     #[test]
@@ -233,9 +233,9 @@ set = { threshold = 0.3, write = "DENY", min_provenance = { write = "SIGNED" }, 
         let ids = [
             Policies::of(base.clone()).id,
             Policies::of(stricter.clone()).id,
-            Policies::parse("site", FILE, base.clone()).unwrap().id,
-            Policies::parse("site", FILE, stricter).unwrap().id,
-            Policies::parse("site", &format!("{FILE}\n"), base).unwrap().id,
+            Policies::parse("site", FILE, Path::new(""), base.clone()).unwrap().id,
+            Policies::parse("site", FILE, Path::new(""), stricter).unwrap().id,
+            Policies::parse("site", &format!("{FILE}\n"), Path::new(""), base).unwrap().id,
         ];
         let unique: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(unique.len(), ids.len(), "{ids:?}");

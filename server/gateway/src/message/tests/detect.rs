@@ -42,6 +42,8 @@ fn what_the_operator_says_counts() {
 
 #[test]
 fn the_body_of_a_harmless_call_takes_no_request_out_of_sight() {
+    let other = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"look"},"to":"Eve"}"#;
+    assert_eq!(Request::post(other).asked(Kind::Auto).tool, "POST /mcp");
     let more = r#"{"jsonrpc":"2.0","id":1,"method":"ping","amount":500,"to":"Eve"}"#;
     let known = rules(json!({"http": [{"template": "/v1/pay/{who}"}]}));
     let delete = Request { method: "DELETE", path: "/v1/accounts/4711".to_owned(), ..Request::post(PING) };
@@ -64,6 +66,9 @@ fn headers_take_no_request_out_of_sight() {
     for request in [delete, stream, upgrade, agent] {
         assert!(matches!(request.what(Kind::Auto), What::Action(_)));
     }
+    let known = rules(json!({"http": [{"template": "/v1/accounts"}]}));
+    let socket = Request::new("GET", "/v1/accounts").header("upgrade", "websocket");
+    assert_eq!(socket.asked_by(Kind::Auto, &known).tool, "GET /v1/accounts");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::super::openapi::of_text;
 use super::super::path::fits;
-use super::super::rules::Name;
+use super::super::route::Name;
 use super::*;
 
 fn request(method: &'static str, path: &str) -> Request {
