@@ -3,6 +3,7 @@
 // Tests may stop at the first surprise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body_util::BodyExt as _;
 use hyper::Request;
-use rhumb_proto::v1::Status;
+use rhumb_proto::v1::{GetStatsRequest, Status};
 use rhumb_tests::envoy::tools::{EVENTS, PAUSE};
 use rhumb_tests::envoy::{Change, Reply, Site, get, invite, pay, post};
 use serde_json::json;
@@ -164,6 +165,18 @@ async fn what_does_not_act_passes_unscored_and_without_our_headers() {
         assert_eq!(reply.header("x-rhumb-decision"), "", "{what}");
         assert!(site.tools.one().all("x-rhumb-verdict").is_empty(), "{what}");
     }
+    let stats = site.server.client().await.get_stats(GetStatsRequest {}).await.unwrap().into_inner();
+    let counted: BTreeMap<_, _> = stats.passed_unscored.into_iter().collect();
+    let kinds = [
+        ("client_response", 1),
+        ("empty_body", 1),
+        ("head", 1),
+        ("mcp_method", 2),
+        ("notification", 1),
+        ("options", 1),
+        ("session_end", 1),
+    ];
+    assert_eq!(counted, kinds.map(|(kind, n)| (format!("envoy.{kind}"), n)).into());
     let healthy = site.envoy.send(get("/healthz", &[])).await;
     assert_eq!((healthy.status, site.envoy.counted("ok").await), (200, 8), "and of that nobody is asked");
 }

@@ -23,6 +23,7 @@ pub mod surface;
 pub mod told;
 pub mod tools;
 pub mod trace;
+pub mod unscored;
 
 pub use decide::{Decider, DeciderWatch, Site};
 pub use errors::GatewayError;

@@ -60,10 +60,35 @@ impl EnvoyApi {
         let caller = Caller::of(&request, Lane::Enforcement);
         let asked = caller.map_err(Misused::from).and_then(|caller| asked(request.into_inner(), caller));
         match asked {
-            Ok((seen, route, caller)) => decided(&decider, &seen, route, &caller, deadline).await,
+            Ok((seen, route, caller)) => self.decided(&decider, &seen, route, &caller, deadline).await,
             Err(misused) => {
                 self.complain(&misused);
                 Ok(answer::misused(&misused))
+            }
+        }
+    }
+
+    async fn decided(
+        &self,
+        decider: &Decider,
+        seen: &Seen,
+        route: Route,
+        caller: &Caller,
+        deadline: Instant,
+    ) -> Result<CheckResponse, Status> {
+        let asking = asking(seen, route, caller);
+        match point::ask(decider, asking, caller, deadline).await {
+            Ok(answered) => {
+                if answered.stopped().is_none() {
+                    self.front.unscored().count(Surface::Envoy, &answered);
+                }
+                Ok(answer::answer(&answered, seen.forged()))
+            }
+            Err(error) => {
+                let status = errors::status(&error);
+                // What is wrong with the request is no failure of ours, which Envoy may be told to forgive.
+                let is_theirs = matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition);
+                if is_theirs { Ok(answer::unreadable(errors::reason(&error))) } else { Err(status) }
             }
         }
     }
@@ -97,25 +122,6 @@ fn asked(request: CheckRequest, caller: Caller) -> Result<(Seen, Route, Caller),
         None => caller,
     };
     Ok((seen, route, caller))
-}
-
-async fn decided(
-    decider: &Decider,
-    seen: &Seen,
-    route: Route,
-    caller: &Caller,
-    deadline: Instant,
-) -> Result<CheckResponse, Status> {
-    let asking = asking(seen, route, caller);
-    match point::ask(decider, asking, caller, deadline).await {
-        Ok(answered) => Ok(answer::answer(&answered, seen.forged())),
-        Err(error) => {
-            let status = errors::status(&error);
-            // What is wrong with the request is no failure of ours, which Envoy may be told to forgive.
-            let is_theirs = matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition);
-            if is_theirs { Ok(answer::unreadable(errors::reason(&error))) } else { Err(status) }
-        }
-    }
 }
 
 fn asking<'a>(seen: &'a Seen, route: Route, caller: &Caller) -> Asking<'a> {

@@ -56,7 +56,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
         .layer(AuthLayer(callers(&config)?))
         .add_service(health_service)
         .add_service(reflection()?)
-        .add_service(drift_service(&config.server, watched.clone()))
+        .add_service(drift_service(&config.server, watched.clone(), &front))
         .add_service(intent_service(&config.server, watched.clone()))
         .add_service(envoy_service(&config.server, front.clone()))
         .add_service(ledger_service(&config.server, watched, folder))
@@ -267,9 +267,13 @@ fn ledger_service(
         .max_encoding_message_size(usize::MAX)
 }
 
-fn drift_service(config: &ServerConfig, decider: DeciderWatch) -> DriftServiceServer<DriftApi> {
-    let api =
-        DriftApi::new(decider, Duration::from_millis(config.default_deadline_ms), config.stream_concurrency);
+fn drift_service(
+    config: &ServerConfig,
+    decider: DeciderWatch,
+    front: &Front,
+) -> DriftServiceServer<DriftApi> {
+    let wait = Duration::from_millis(config.default_deadline_ms);
+    let api = DriftApi::new(decider, wait, config.stream_concurrency, Arc::clone(front.unscored()));
     DriftServiceServer::new(api)
         .max_decoding_message_size(config.max_message_bytes)
         .max_encoding_message_size(config.max_message_bytes)
