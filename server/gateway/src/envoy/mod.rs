@@ -3,7 +3,7 @@
 //!
 //! Envoy calls before it forwards a request and does what the answer says. Three of its habits shape this module. Of a
 //! `CheckResponse` the status code alone decides: code 0 lets through, whatever else is in it, so every answer is made by
-//! one function of [`answer`]. A gRPC error is no refusal: `failure_mode_allow` lets the request through. An error is
+//! one function of `answer`. A gRPC error is no refusal: `failure_mode_allow` lets the request through. An error is
 //! therefore answered only where Rhumb has no answer (no room, no time, no model); whatever an agent's message or a
 //! wrong setting of a route can bring about is a refusal. And what upstream reads in `x-rhumb-*` headers an agent can
 //! have written itself: ours replace its, and the rest is removed.
