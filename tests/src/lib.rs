@@ -7,10 +7,11 @@
 
 pub mod authority;
 pub mod calibration;
-pub mod openshell;
 pub mod claude;
+pub mod envoy;
 pub mod http;
 pub mod litellm;
+pub mod openshell;
 pub mod policy;
 pub mod program;
 pub mod raw;

@@ -165,6 +165,18 @@ impl Server {
         assert!(status.success());
     }
 
+    /// Stops the process where it stands: its port stays open, and nobody answers. SIGKILL ends it all the same.
+    pub fn freeze(&self) {
+        let status = Command::new("kill").args(["-STOP", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Lets a stopped process go on.
+    pub fn thaw(&self) {
+        let status = Command::new("kill").args(["-CONT", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
     /// Waits for the end of the process.
     pub fn wait(&mut self) -> ExitStatus {
         let status = wait(&mut self.child);

@@ -167,6 +167,9 @@ mod tests {
         assert_eq!(of(&[]).unwrap().tenant, Tenant::new("blue").unwrap());
         assert_eq!(of(&[(TENANT, b"green")]).unwrap().tenant, Tenant::new("green").unwrap());
         assert_eq!(of(&[(TENANT, b"red")]).unwrap_err().code(), tonic::Code::PermissionDenied);
+        let for_tenant = |name| of(&[]).unwrap().on_account(name);
+        assert_eq!(for_tenant("green").unwrap().tenant, Tenant::new("green").unwrap());
+        assert_eq!(for_tenant("red").unwrap_err().code(), tonic::Code::PermissionDenied);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What every adapter of an enforcement contract stands on.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tonic::{Extensions, Status};
 
 use crate::decide::{Decider, DeciderWatch};
 use crate::errors;
+use crate::unscored::Unscored;
 
 /// Kept of a caller's own deadline for the way back: past it an answer is worth nothing.
 const WAY_BACK: Duration = Duration::from_millis(5);
@@ -19,12 +21,18 @@ pub struct Deadline(pub Instant);
 pub struct Front {
     decider: DeciderWatch,
     hold: Duration,
+    unscored: Arc<Unscored>,
 }
 
 impl Front {
     /// Over a decider that may come later; an action is held back for `hold` at most.
     pub fn new(decider: DeciderWatch, hold: Duration) -> Self {
-        Self { decider, hold }
+        Self { decider, hold, unscored: Arc::default() }
+    }
+
+    /// What passed without a score, at all adapters that have a clone of this.
+    pub fn unscored(&self) -> &Arc<Unscored> {
+        &self.unscored
     }
 
     /// What decides.

@@ -9,6 +9,7 @@ pub mod carried;
 pub mod chain;
 pub mod convert;
 pub mod decide;
+pub mod envoy;
 pub mod errors;
 pub mod front;
 pub mod handed;
@@ -25,6 +26,7 @@ pub mod surface;
 pub mod told;
 pub mod tools;
 pub mod trace;
+pub mod unscored;
 
 pub use decide::{Decider, DeciderWatch, Site};
 pub use errors::GatewayError;

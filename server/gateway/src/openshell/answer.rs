@@ -45,7 +45,7 @@ pub(super) fn is_reason_code(code: &str) -> bool {
 }
 
 fn reason_code(stopped: &v1::ScoreResponse, with_decision: bool) -> String {
-    let code = told::reason(stopped);
+    let code = told::reason_code(stopped);
     let long = format!("{code}_{}", stopped.decision_id.to_ascii_lowercase());
     let candidates = match with_decision && !stopped.decision_id.is_empty() {
         true => vec![long.as_str(), code],

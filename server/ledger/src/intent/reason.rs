@@ -63,6 +63,10 @@ reasons! {
     METHOD_REFUSED = "method_refused";
     /// A connection whose content nobody would see, where the operator lets none through.
     UPGRADE_REFUSED = "upgrade_refused";
+    /// A call that nothing was wrong with, in a batch with one that was refused.
+    BATCH_REFUSED = "batch_refused";
+    /// What the operator says of a route, or of its caller, cannot be used.
+    ROUTE_MISCONFIGURED = "route_misconfigured";
     /// The same action of the same chain came again.
     ACTION_REPLAYED = "action_replayed";
     /// The words were not kept.

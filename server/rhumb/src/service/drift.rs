@@ -1,6 +1,7 @@
 //! `DriftService`: messages in, decisions, messages out.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::stream::{Stream, StreamExt as _};
@@ -9,6 +10,7 @@ use rhumb_gateway::batch::{at_most_many, decide_all, decide_one};
 use rhumb_gateway::caller::Caller;
 use rhumb_gateway::chain::score_chain;
 use rhumb_gateway::front::Deadline;
+use rhumb_gateway::unscored::Unscored;
 use rhumb_gateway::{Decider, DeciderWatch};
 use rhumb_proto::v1::drift_service_server::DriftService;
 use rhumb_proto::v1::{
@@ -25,12 +27,18 @@ pub struct DriftApi {
     decider: DeciderWatch,
     default_deadline: Duration,
     stream_concurrency: usize,
+    unscored: Arc<Unscored>,
 }
 
 impl DriftApi {
     /// A service over an engine that may come later.
-    pub fn new(decider: DeciderWatch, default_deadline: Duration, stream_concurrency: usize) -> Self {
-        Self { decider, default_deadline, stream_concurrency }
+    pub fn new(
+        decider: DeciderWatch,
+        default_deadline: Duration,
+        stream_concurrency: usize,
+        unscored: Arc<Unscored>,
+    ) -> Self {
+        Self { decider, default_deadline, stream_concurrency, unscored }
     }
 
     fn decider(&self) -> Result<Decider, Status> {
@@ -101,6 +109,7 @@ impl DriftService for DriftApi {
     }
 
     async fn get_stats(&self, _: Request<GetStatsRequest>) -> Result<Response<EngineStats>, Status> {
-        Ok(Response::new(stats::message(&self.decider()?.engine.stats())))
+        let stats = self.decider()?.engine.stats();
+        Ok(Response::new(stats::message(&stats, self.unscored.counts())))
     }
 }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer;
 use rhumb_gateway::agentgateway::{self, ExtMcpApi};
 use rhumb_gateway::callers::Callers;
+use rhumb_gateway::envoy::EnvoyApi;
 use rhumb_gateway::openshell::{self, Interceptor, Middleware, OpenShell};
 use rhumb_gateway::policy::{Base, PolicyHandle};
 use rhumb_gateway::{Decider, DeciderWatch, Front, Site};
@@ -65,8 +67,9 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
         .layer(AuthLayer { callers, openshell_has_keys: keys.is_some() })
         .add_service(health_service)
         .add_service(reflection()?)
-        .add_service(drift_service(&config.server, watched.clone()))
+        .add_service(drift_service(&config.server, watched.clone(), &front))
         .add_service(intent_service(&config.server, watched.clone()))
+        .add_service(envoy_service(&config.server, front.clone()))
         .add_service(ledger_service(&config.server, watched, folder))
         .add_service(agentgateway_service(front))
         .add_optional_service(
@@ -230,6 +233,14 @@ fn intent_service(config: &ServerConfig, decider: DeciderWatch) -> IntentService
     IntentServiceServer::new(IntentApi(decider)).max_decoding_message_size(config.max_message_bytes)
 }
 
+/// A body of `max_message_bytes` comes with its headers. What is longer is an error, and Envoy may be told to forgive
+/// errors: its `max_request_bytes` has to be smaller.
+fn envoy_service(config: &ServerConfig, front: Front) -> AuthorizationServer<EnvoyApi> {
+    const HEADERS: usize = 1024 * 1024;
+    AuthorizationServer::new(EnvoyApi::new(front))
+        .max_decoding_message_size(config.max_message_bytes.saturating_add(HEADERS))
+}
+
 fn agentgateway_service(front: Front) -> ExtMcpServer<ExtMcpApi> {
     ExtMcpServer::new(ExtMcpApi::new(front)).max_decoding_message_size(agentgateway::MESSAGE_BYTES)
 }
@@ -255,9 +266,13 @@ fn ledger_service(
         .max_encoding_message_size(usize::MAX)
 }
 
-fn drift_service(config: &ServerConfig, decider: DeciderWatch) -> DriftServiceServer<DriftApi> {
-    let api =
-        DriftApi::new(decider, Duration::from_millis(config.default_deadline_ms), config.stream_concurrency);
+fn drift_service(
+    config: &ServerConfig,
+    decider: DeciderWatch,
+    front: &Front,
+) -> DriftServiceServer<DriftApi> {
+    let wait = Duration::from_millis(config.default_deadline_ms);
+    let api = DriftApi::new(decider, wait, config.stream_concurrency, Arc::clone(front.unscored()));
     DriftServiceServer::new(api)
         .max_decoding_message_size(config.max_message_bytes)
         .max_encoding_message_size(config.max_message_bytes)

@@ -1,11 +1,13 @@
 //! Counters of the engine as a message.
 
+use std::collections::HashMap;
+
 use rhumb_engine::schedule::LaneStats;
 use rhumb_engine::{CacheStats, EngineStats};
 use rhumb_proto::v1;
 
-/// All of them.
-pub fn message(stats: &EngineStats) -> v1::EngineStats {
+/// All of them, and those of what never reached the engine.
+pub fn message(stats: &EngineStats, passed_unscored: HashMap<String, u64>) -> v1::EngineStats {
     let queue = &stats.queue;
     v1::EngineStats {
         enforcement: Some(lane(&queue.lanes.enforcement)),
@@ -22,6 +24,7 @@ pub fn message(stats: &EngineStats) -> v1::EngineStats {
         actions: Some(cache(&stats.actions)),
         contexts: Some(cache(&stats.contexts)),
         decisions: Some(cache(&stats.decisions)),
+        passed_unscored,
     }
 }
 

@@ -47,7 +47,7 @@ fn sentence(tool: &str, response: &ScoreResponse) -> String {
         "" => String::new(),
         id => format!(", decision {id}"),
     };
-    format!("Rhumb on {tool}: {why} ({}{decision}).", told::reason(response))
+    format!("Rhumb on {tool}: {why} ({}{decision}).", told::reason_code(response))
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn reason(tool: &str, response: &ScoreResponse) -> String {
         "" => String::new(),
         id => format!(", decision {id}"),
     };
-    format!("Rhumb stopped the tool call {tool}: {}{decision}", told::reason(response))
+    format!("Rhumb stopped the tool call {tool}: {}{decision}", told::reason_code(response))
 }
 
 #[cfg(test)]
