@@ -41,7 +41,11 @@ async fn a_server_that_is_stuck_or_dead_leaves_it_to_envoys_failure_mode() {
     site.server.freeze();
     let waited = without_answer(&site, &open, &token).await;
     let timeout = Duration::from_millis(250);
-    assert!(waited >= timeout && waited < timeout * 8, "the example's timeout of 0.25 s: {waited:?}");
+    // Clocks of two processes.
+    assert!(
+        waited + Duration::from_millis(20) >= timeout && waited < timeout * 8,
+        "the example's timeout of 0.25 s: {waited:?}"
+    );
     site.server.thaw();
     let deadline = Instant::now() + Duration::from_secs(30);
     while send(&site.envoy, &token).await.status != 403 {

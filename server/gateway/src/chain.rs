@@ -11,8 +11,10 @@ use rhumb_ledger::intent::config::Provenance;
 use rhumb_proto::v1::{self, Hop, HopScore, ScoreChainRequest, ScoreChainResponse, ScoreRequest};
 
 use crate::caller::Caller;
-use crate::decide::{Decider, Draft, Place, at_most, ruling};
+use crate::decide::{Decider, at_most, ruling};
+use crate::draft::Draft;
 use crate::errors::GatewayError;
+use crate::place::Place;
 use crate::policy::{Policies, Ruling};
 use crate::record::Written;
 

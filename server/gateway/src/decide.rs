@@ -7,34 +7,30 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rhumb_drift::chain::ChainHop;
-use rhumb_drift::{ChainTracker, Decision as Told, Effect, InputError, Intent, Verdict};
-use rhumb_engine::{Answer, Call, Engine, EngineError, ScoreInput};
+use rhumb_drift::{Decision as Told, Effect, InputError, Intent, Verdict};
+use rhumb_engine::{Call, Engine, EngineError, ScoreInput};
 use rhumb_ledger::intent::carriers::{Anchor, NoAnchor};
 use rhumb_ledger::intent::config::{IntentConfig, Provenance};
-use rhumb_ledger::intent::reason;
-use rhumb_ledger::intent::registry::Registry;
-use rhumb_ledger::{Decision, Keys, Ledger, LedgerError, Stored};
+use rhumb_ledger::{Decision, LedgerError, Stored};
 use rhumb_proto::v1;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use ulid::Ulid;
 
 use crate::anchor::carriers;
 use crate::caller::Caller;
-use crate::convert::{self, Unread, Unscored};
+use crate::convert::{self, Unread};
+use crate::draft::{Draft, known_provenance};
 use crate::errors::{self, GatewayError};
-use crate::handed::{HandedDown, chain_state, handed_down};
-use crate::live::{self, Live};
+use crate::handed::HandedDown;
+use crate::place::{Place, place};
 use crate::policy::{Mode, Outcome, Policies, PolicyHandle, Ruling, Subject};
 use crate::record::{self, Asked, Written};
-use crate::tools::Tools;
+use crate::site::Site;
 
 /// A request of a chain that comes again within this time gets the recorded answer.
 const RETRY_MS: u64 = 10 * 60 * 1000;
 /// What a record may take, once there is nothing left to compute.
 const RECORDED: Duration = Duration::from_millis(20);
-/// KiB of bodies that are held at once: read, each is many times as large.
-const BODIES_KB: usize = 64 << 10;
 /// Bytes of an agent's, a chain's or an enforcement point's name.
 const NAME_BYTES: usize = 256;
 
@@ -47,70 +43,6 @@ pub struct Decider {
     /// Scores.
     pub engine: Engine,
     site: Arc<Site>,
-}
-
-/// What a decision depends on besides the engine.
-pub struct Site {
-    /// Intents and decisions.
-    pub ledger: Ledger,
-    /// Decides about intents.
-    pub registry: Registry,
-    /// Chains that are under way.
-    pub live: Live,
-    /// What the operator says about actions.
-    pub policy: PolicyHandle,
-    /// What tools say of themselves.
-    pub tools: Tools,
-    /// KiB of bodies that are read and decided about at once.
-    pub(crate) bodies: Semaphore,
-}
-
-impl Site {
-    /// A site that keeps nothing on disk: intents and chains live as long as it does.
-    ///
-    /// # Errors
-    /// If the system has no randomness or no thread.
-    pub fn in_memory(
-        config: IntentConfig,
-        policy: PolicyHandle,
-        chain_megabytes: u64,
-    ) -> Result<Self, LedgerError> {
-        let keys = Arc::new(Keys::ephemeral()?);
-        let ledger = Ledger::in_memory(Arc::clone(&keys))?;
-        Self::new(ledger, config, keys, policy, chain_megabytes)
-    }
-
-    /// A site on a ledger.
-    ///
-    /// # Errors
-    /// If the configuration of the intents cannot be used.
-    pub fn new(
-        ledger: Ledger,
-        config: IntentConfig,
-        keys: Arc<Keys>,
-        policy: PolicyHandle,
-        chain_megabytes: u64,
-    ) -> Result<Self, LedgerError> {
-        let live = Live::new(chain_megabytes, ledger.clone());
-        let (tools, bodies) = (Tools::default(), Semaphore::new(BODIES_KB));
-        Ok(Self { registry: Registry::new(config, keys)?, ledger, live, policy, tools, bodies })
-    }
-}
-
-/// Where in a chain an action stands.
-pub(crate) struct Place {
-    pub chain: String,
-    pub hop: u32,
-    pub agent: String,
-    pub delegator: String,
-    pub instruction: String,
-}
-
-impl From<v1::ChainPosition> for Place {
-    fn from(said: v1::ChainPosition) -> Self {
-        let v1::ChainPosition { chain_id: chain, hop, agent, delegator, instruction } = said;
-        Self { chain, hop, agent, delegator, instruction }
-    }
 }
 
 /// All that is known of an action before it is scored.
@@ -144,14 +76,6 @@ async fn within<T>(
     let Some(deadline) = call.deadline else { return judged.await };
     let late = |_| Err(GatewayError::Engine(EngineError::Deadline));
     tokio::time::timeout_at((deadline + RECORDED).into(), judged).await.unwrap_or_else(late)
-}
-
-/// An answer that is not placed in its chain, or not recorded, yet.
-pub(crate) struct Draft {
-    pub response: v1::ScoreResponse,
-    effect: Effect,
-    told: Told,
-    handed: HandedDown,
 }
 
 impl Decider {
@@ -209,13 +133,13 @@ impl Decider {
         let prepared = match self.prepare(request.clone(), caller) {
             Ok(prepared) => prepared,
             Err(GatewayError::Engine(EngineError::Input(e))) => {
-                return self.unread(request, &Unread::unparsable(e.to_string()), caller).await;
+                return self.refuse_unread(request, &Unread::unparsable(e.to_string()), caller).await;
             }
             Err(error) => return Err(error),
         };
         match within(call, self.judge(&prepared, caller, call)).await {
             Err(GatewayError::Engine(EngineError::Input(e))) => {
-                self.unread(request, &Unread::unparsable(e.to_string()), caller).await
+                self.refuse_unread(request, &Unread::unparsable(e.to_string()), caller).await
             }
             Err(error) => self.without_score(prepared, error, caller).await,
             judged => judged,
@@ -291,10 +215,40 @@ impl Decider {
     /// If the ledger cannot record it.
     pub async fn unread(
         &self,
-        mut request: v1::ScoreRequest,
+        request: v1::ScoreRequest,
         why: &Unread,
         caller: &Caller,
     ) -> Result<v1::ScoreResponse, GatewayError> {
+        let (request, mut draft) = self.unread_draft(request, why, caller);
+        self.tell(request, &mut draft, caller).await?;
+        Ok(draft.response)
+    }
+
+    /// The same for an enforcement point that waits: what stops is told in any case, also where the ledger is slow or cannot
+    /// record it. To a point that forgives errors one would be a pass.
+    ///
+    /// # Errors
+    /// If it passes, and cannot be recorded in time.
+    pub async fn refuse_unread(
+        &self,
+        request: v1::ScoreRequest,
+        why: &Unread,
+        caller: &Caller,
+    ) -> Result<v1::ScoreResponse, GatewayError> {
+        let (request, mut draft) = self.unread_draft(request, why, caller);
+        let recorded = self.told_in_time(request, &mut draft, caller).await;
+        match recorded {
+            Err(error) if draft.response.outcome() != v1::Outcome::Stop => Err(error),
+            _ => Ok(draft.response),
+        }
+    }
+
+    fn unread_draft(
+        &self,
+        mut request: v1::ScoreRequest,
+        why: &Unread,
+        caller: &Caller,
+    ) -> (v1::ScoreRequest, Draft) {
         let policies = self.site.policy.now();
         self.complete(&policies, &mut request, caller);
         let said = request.action.as_ref().and_then(|action| convert::effect(action.effect).ok());
@@ -303,8 +257,7 @@ impl Decider {
         let response = convert::unread(request.request_id.clone(), why, told, Some(&self.engine));
         let mut draft = Draft { response, effect: Effect::Unknown, told, handed: HandedDown::default() };
         draft.ruled(&ruling, policies.id());
-        self.tell(request, &mut draft, caller).await?;
-        Ok(draft.response)
+        (request, draft)
     }
 
     /// Records that there is no score, and answers where the policy says how. To stop needs no record; to pass does.
@@ -322,13 +275,29 @@ impl Decider {
         let mut draft = Draft { response, effect, told, handed: HandedDown::default() };
         draft.ruled(&ruling, policies.id());
         draft.response.outcome = outcome.map_or(v1::Outcome::Unspecified, Outcome::message).into();
-        // What waits for the disk is written all the same.
-        let recorded = tokio::time::timeout(RECORDED, self.tell(request, &mut draft, caller)).await;
-        let is_recorded = matches!(recorded, Ok(Ok(())));
+        let is_recorded = self.told_in_time(request, &mut draft, caller).await.is_ok();
         match outcome {
             Some(Outcome::Stop) => Ok(draft.response),
             Some(Outcome::Pass) if is_recorded => Ok(draft.response),
             _ => Err(error),
+        }
+    }
+
+    /// Records an answer, but does not wait for long: what waits for the disk then is written all the same.
+    async fn told_in_time(
+        &self,
+        request: v1::ScoreRequest,
+        draft: &mut Draft,
+        caller: &Caller,
+    ) -> Result<(), GatewayError> {
+        match tokio::time::timeout(RECORDED, self.tell(request, draft, caller)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                // Nobody finds a decision that is not there.
+                draft.response.decision_id.clear();
+                Err(error)
+            }
+            Err(_) => Err(GatewayError::Engine(EngineError::Deadline)),
         }
     }
 
@@ -416,126 +385,6 @@ impl Decider {
         earlier.map(|stored| record::response(&stored.value)).transpose()
     }
 
-    /// Scores the action, or says why it is not scored.
-    pub(crate) async fn draft(
-        &self,
-        request: &v1::ScoreRequest,
-        mut input: ScoreInput,
-        anchor: Result<Anchor, NoAnchor>,
-        instruction: &str,
-        call: &Call,
-        ruling: &Ruling,
-    ) -> Result<Draft, GatewayError> {
-        let anchor = match anchor {
-            Ok(anchor) => anchor,
-            Err(why) => return Ok(self.without_anchor(request, &input, &why, ruling)),
-        };
-        if let Err(breach) = anchor.constraints.check(&input.action, now_ms()) {
-            return Ok(self.limited(request, &input, &anchor, breach.reason, &breach.detail));
-        }
-        input.intent = Intent { text: anchor.text.clone(), principal: anchor.principal.clone() };
-        let effect = input.action.effect;
-        let scored = self.engine.score(input.clone(), call);
-        let (answer, handed) = futures::join!(scored, handed_down(&self.engine, &input, instruction, call));
-        let (mut answer, handed) = (answer?, handed?);
-        rule(&mut answer, &anchor, effect, ruling);
-        let told = answer.decision;
-        let has_anchor = answer.status != rhumb_drift::Status::NoAnchor;
-        let mut response = convert::response(request.request_id.clone(), answer, &self.engine);
-        if has_anchor {
-            response.provenance = provenance(anchor.provenance).into();
-            response.intent = reference(&anchor);
-        }
-        Ok(Draft { response, effect, told, handed })
-    }
-
-    fn without_anchor(
-        &self,
-        request: &v1::ScoreRequest,
-        input: &ScoreInput,
-        why: &NoAnchor,
-        ruling: &Ruling,
-    ) -> Draft {
-        let policy = &ruling.verdicts;
-        // Nothing to compare with is one thing; something that was tampered with, forged or ended is another.
-        let verdict = match why.reason {
-            reason::INTENT_MISSING | reason::INTENT_TEXT_UNAVAILABLE => policy.no_anchor,
-            _ => policy.intent_refused,
-        };
-        let told = Told { verdict, reason: why.reason };
-        self.unscored(request, input, v1::Status::NoAnchor, told, &why.detail)
-    }
-
-    fn limited(
-        &self,
-        request: &v1::ScoreRequest,
-        input: &ScoreInput,
-        anchor: &Anchor,
-        reason: &'static str,
-        detail: &str,
-    ) -> Draft {
-        let told = Told { verdict: Verdict::Deny, reason };
-        let mut draft = self.unscored(request, input, v1::Status::Limited, told, detail);
-        draft.response.provenance = provenance(anchor.provenance).into();
-        draft.response.intent = reference(anchor);
-        draft
-    }
-
-    fn unscored(
-        &self,
-        request: &v1::ScoreRequest,
-        input: &ScoreInput,
-        status: v1::Status,
-        told: Told,
-        detail: &str,
-    ) -> Draft {
-        let effect = input.action.effect;
-        let why = Unscored { status, verdict: told.verdict, reason: told.reason, detail, effect };
-        let mut response = convert::unscored(request.request_id.clone(), why, &self.engine);
-        response.provenance = v1::Provenance::None.into();
-        Draft { response, effect, told, handed: HandedDown::default() }
-    }
-
-    /// Takes the action into its chain, which may raise its verdict.
-    async fn join(
-        &self,
-        place: &Place,
-        request: &v1::ScoreRequest,
-        key: &str,
-        caller: &Caller,
-        draft: &mut Draft,
-        ruling: &Ruling,
-    ) -> Result<(), GatewayError> {
-        let (live, tenant) = (&self.site.live, caller.tenant.as_str());
-        let parameters = self.engine.chain_parameters();
-        let chain = live.chain(parameters, tenant, &place.chain).await?;
-        self.place_in(&mut live::lock(&chain), place, request, key, draft, ruling);
-        live.weigh(tenant, &place.chain, &chain);
-        Ok(())
-    }
-
-    /// Takes the action into a chain, which may raise its verdict.
-    pub(crate) fn place_in(
-        &self,
-        tracker: &mut ChainTracker,
-        place: &Place,
-        request: &v1::ScoreRequest,
-        request_id: &str,
-        draft: &mut Draft,
-        ruling: &Ruling,
-    ) {
-        let state = tracker.insert(self.engine.chain_parameters(), hop(place, request, request_id, draft));
-        if state.raised {
-            let raised = ruling.verdicts.in_drifted_chain(draft.told, draft.effect);
-            draft.response.verdict = convert::verdict(raised.verdict).into();
-            draft.response.reason_code = raised.reason.to_owned();
-        }
-        if !state.repeated {
-            tracker.told(&state, convert::known_verdict(draft.response.verdict()));
-        }
-        draft.response.chain = Some(chain_state(&place.chain, &state, draft.handed));
-    }
-
     /// Records the answer, if there is a ledger; only then it may be told.
     pub(crate) async fn record(
         &self,
@@ -576,37 +425,6 @@ impl Decider {
     }
 }
 
-impl Draft {
-    /// The tool says something else of itself than what was pinned.
-    pub(crate) fn tool_changed(&mut self, floor: Verdict, digest: &str) {
-        if let Some(evidence) = &mut self.response.evidence {
-            evidence.findings.push(format!("tool_changed:{digest}"));
-        }
-        // ABSTAIN says least: where nothing is known of the action, this is.
-        if self.told.verdict == Verdict::Abstain || self.told.verdict < floor {
-            self.told = Told { verdict: floor, reason: reason::TOOL_CHANGED };
-            self.response.verdict = convert::verdict(floor).into();
-            self.response.reason_code = reason::TOOL_CHANGED.to_owned();
-        }
-    }
-
-    /// Says what the policy makes of the verdict.
-    pub(crate) fn ruled(&mut self, ruling: &Ruling, policy: &str) {
-        let response = &mut self.response;
-        let trust = known_provenance(response.provenance());
-        let enforced = ruling.mode == Mode::Enforce;
-        let outcome = match enforced && !ruling.trusts(self.effect, trust) {
-            // Also where there is no anchor at all, and ABSTAIN would pass.
-            true => Outcome::Stop,
-            false => ruling.outcome(response.verdict(), self.effect),
-        };
-        response.outcome = outcome.message().into();
-        response.mode = ruling.mode.message().into();
-        response.policy = policy.to_owned();
-        response.rules.clone_from(&ruling.rules);
-    }
-}
-
 /// What the policy says about an action; the request may ask for a mode, and demand more.
 pub fn ruling(
     policies: &Policies,
@@ -627,15 +445,6 @@ pub fn ruling(
     ruling
 }
 
-/// The policy's verdict in place of the engine's own.
-fn rule(answer: &mut Answer, anchor: &Anchor, effect: Effect, ruling: &Ruling) {
-    answer.threshold = ruling.threshold.unwrap_or(answer.threshold);
-    if !ruling.whole && answer.drift.is_some() {
-        answer.status = rhumb_drift::Status::Truncated;
-    }
-    answer.decision = ruling.judge(answer.status, answer.drift, answer.threshold, effect, anchor.provenance);
-}
-
 /// Milliseconds since 1970.
 pub fn now_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -648,75 +457,4 @@ pub(crate) fn at_most(field: &str, name: &str) -> Result<(), InputError> {
         return Err(InputError::new(field, format!("more than {NAME_BYTES} bytes")));
     }
     Ok(())
-}
-
-/// A request that says where it stands is of that chain; one that carries a registered intent is of the intent's.
-fn place(request: &v1::ScoreRequest, anchor: Option<&Anchor>) -> Option<Place> {
-    let said = request.chain.clone();
-    let own = anchor.and_then(|anchor| anchor.chain.clone());
-    if said.is_none() && own.is_none() {
-        return None;
-    }
-    let Place { chain, hop, agent, delegator, instruction } = said.unwrap_or_default().into();
-    // Who acts is what the signed token says, where it does.
-    let actor = |n: usize| anchor.and_then(|anchor| anchor.actors.get(n).cloned());
-    let or = |name: String, n| actor(n).unwrap_or(name);
-    let chain = own.unwrap_or(chain);
-    (!chain.is_empty()).then(|| Place {
-        chain,
-        hop,
-        agent: or(agent, 0),
-        delegator: or(delegator, 1),
-        instruction,
-    })
-}
-
-fn hop<'a>(
-    place: &'a Place,
-    request: &'a v1::ScoreRequest,
-    request_id: &'a str,
-    draft: &Draft,
-) -> ChainHop<'a> {
-    ChainHop {
-        hop: place.hop,
-        request_id,
-        agent: &place.agent,
-        delegator: &place.delegator,
-        enforcement_point: &request.enforcement_point,
-        effect: draft.effect,
-        status: convert::known_status(draft.response.status()).unwrap_or(rhumb_drift::Status::NoAnchor),
-        verdict: draft.told.verdict,
-        drift: draft.response.drift,
-        threshold: draft.response.threshold.unwrap_or(1.0),
-        step_drift: draft.handed.step_drift,
-        instruction_drift: draft.handed.instruction_drift,
-    }
-}
-
-fn provenance(provenance: Provenance) -> v1::Provenance {
-    match provenance {
-        Provenance::None => v1::Provenance::None,
-        Provenance::Unverified => v1::Provenance::Unverified,
-        Provenance::ServerBound => v1::Provenance::ServerBound,
-        Provenance::Signed => v1::Provenance::Signed,
-    }
-}
-
-fn known_provenance(provenance: v1::Provenance) -> Provenance {
-    match provenance {
-        v1::Provenance::Unspecified | v1::Provenance::None => Provenance::None,
-        v1::Provenance::Unverified => Provenance::Unverified,
-        v1::Provenance::ServerBound => Provenance::ServerBound,
-        v1::Provenance::Signed => Provenance::Signed,
-    }
-}
-
-/// The intent, where it is more than a text in the request.
-fn reference(anchor: &Anchor) -> Option<v1::IntentReference> {
-    if anchor.intent.is_none() && anchor.provenance < Provenance::ServerBound {
-        return None;
-    }
-    let (intent_id, version) = anchor.intent.as_ref().map(|i| (i.id.clone(), i.version)).unwrap_or_default();
-    let (digest, principal) = (anchor.digest.clone(), anchor.principal.clone());
-    Some(v1::IntentReference { intent_id, version, digest, principal })
 }

@@ -173,9 +173,9 @@ async fn answer(
         }
         What::Refuse(reason, detail) => {
             let why = Unread { verdict: Some(Verdict::Deny), reason, ..Unread::unparsable(detail) };
-            decider.unread(request, &why, &caller).await
+            decider.refuse_unread(request, &why, &caller).await
         }
-        What::Broken(broken) => decider.unread(request, &unread(broken), &caller).await,
+        What::Broken(broken) => decider.refuse_unread(request, &unread(broken), &caller).await,
     };
     match decided {
         Ok(response) => Ok((id, ItemAnswer::Decided(Box::new(response)))),

@@ -56,7 +56,8 @@ impl ExtMcp for ExtMcpApi {
         if request.mcp_request.as_ref().is_some_and(|params| params.len() > PARAMS_BYTES) {
             let why = Unread::unparsable(format!("the parameters have more than {PARAMS_BYTES} bytes"));
             let asked = known.unread(&request);
-            let response = decider.unread(asked, &why, &caller).await.map_err(|e| errors::status(&e))?;
+            let response =
+                decider.refuse_unread(asked, &why, &caller).await.map_err(|e| errors::status(&e))?;
             return Ok(Response::new(answer::of(&response)));
         }
         let body = asking::body(&request);
@@ -64,6 +65,7 @@ impl ExtMcp for ExtMcpApi {
         let asking = known.asking(&request, &headers, &body);
         let answered = point::ask(&decider, asking, &caller, deadline).await;
         let answered = answered.map_err(|e| errors::status(&e))?;
+        self.0.unscored().count(Surface::AgentGateway, &answered);
         let told = answered.stopped().or_else(|| answered.told());
         Ok(Response::new(told.map_or_else(answer::pass, answer::of)))
     }

@@ -1,5 +1,7 @@
 //! From what became of a request to what Envoy is told.
 
+use std::collections::BTreeSet;
+
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
@@ -13,6 +15,7 @@ use rhumb_proto::v1::{Outcome, ScoreResponse};
 use tonic::Code;
 
 use super::{metadata, refusal};
+use crate::message::Kind;
 use crate::point::Answered;
 
 const DECISION: &str = "x-rhumb-decision";
@@ -60,7 +63,9 @@ pub(super) fn answer(answered: &Answered, forged: Vec<&str>) -> CheckResponse {
     match answered.stopped().or_else(unset) {
         Some(worst) => {
             let body = refusal::body(answered, worst);
-            let denied = denied(answered.deny_http_status, told(worst), body);
+            // To a client of plain HTTP, 200 would mean that it was done.
+            let status = if answered.kind == Kind::Http { 403 } else { answered.deny_http_status };
+            let denied = denied(status, told(worst), body);
             made(End::Stop(Code::PermissionDenied, denied), Some(metadata::of(worst)))
         }
         None => {
@@ -100,8 +105,11 @@ fn made(end: End, dynamic_metadata: Option<Struct>) -> CheckResponse {
 fn passing(told: Option<&ScoreResponse>, forged: Vec<&str>) -> OkHttpResponse {
     let headers: Vec<_> = told.into_iter().flat_map(with_drift).collect();
     let is_ours = |name: &str| headers.iter().any(|own| own.header.as_ref().is_some_and(|h| h.key == name));
-    let others = forged.into_iter().filter(|name| !is_ours(name) && *name != INTENT);
-    let headers_to_remove = [INTENT].into_iter().chain(others).map(str::to_owned).collect();
+    // Also those that Envoy may not have shown us, under both names that servers take them by.
+    let known = [INTENT, DECISION, VERDICT, DRIFT].map(|name| [name.to_owned(), name.replace('-', "_")]);
+    let others = forged.into_iter().map(str::to_owned);
+    let removed: BTreeSet<_> = known.into_iter().flatten().chain(others).collect();
+    let headers_to_remove = removed.into_iter().filter(|name| !is_ours(name)).collect();
     let decision = told.map(|told| told.decision_id.as_str()).unwrap_or_default();
     let response_headers_to_add = said(DECISION, decision).into_iter().collect();
     OkHttpResponse { headers, headers_to_remove, response_headers_to_add, ..OkHttpResponse::default() }

@@ -28,14 +28,18 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{Extensions, Response, StatusCode};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{Extensions, HeaderMap, Response, StatusCode};
 use axum::routing::{get, post};
+use rhumb_engine::EngineError;
 use rhumb_proto::v1::ScoreResponse;
 use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::Decider;
 use crate::caller::Caller;
 use crate::callers::Callers;
+use crate::errors::GatewayError;
 use crate::front::Front;
 
 use claude::sessions::Sessions;
@@ -49,6 +53,15 @@ use repeats::Repeats;
 /// Kept after an action's deadline for an answer that says so, and its record; past it nobody waits any more.
 const SPARE: Duration = Duration::from_millis(350);
 
+/// How long the answer about a tool's use is kept: its id is the model's, and a session has no other of it.
+const RECENT: Duration = Duration::from_secs(600);
+/// How long where a client chooses the ids: for a retry, and not for the next call.
+const AT_ONCE: Duration = Duration::from_secs(5);
+/// KiB of bodies that are held at once, from their first byte to their answer.
+const BODIES_KB: usize = 128 << 10;
+/// When there may be room for bodies again.
+const FULL_RETRY: Duration = Duration::from_millis(50);
+
 /// Everything behind the doors. Cheap to clone.
 #[derive(Clone)]
 pub struct Doors(Arc<Inside>);
@@ -60,6 +73,8 @@ pub struct Inside {
     config: HttpConfig,
     metrics: Metrics,
     repeats: Repeats,
+    retries: Repeats,
+    bodies: Semaphore,
     memory: Memory,
     sessions: Sessions,
 }
@@ -93,8 +108,9 @@ impl Doors {
     pub fn new(front: Front, callers: Arc<Callers>, config: HttpConfig) -> Self {
         let memory = Memory::new(&config.litellm);
         let sessions = Sessions::new(config.claude_code.context_kb);
-        let (metrics, repeats) = (Metrics::default(), Repeats::new());
-        Self(Arc::new(Inside { front, callers, config, metrics, repeats, memory, sessions }))
+        let (repeats, retries) = (Repeats::keeping(RECENT), Repeats::keeping(AT_ONCE));
+        let (metrics, bodies) = (Metrics::default(), Semaphore::new(BODIES_KB));
+        Self(Arc::new(Inside { front, callers, config, metrics, repeats, retries, bodies, memory, sessions }))
     }
 
     /// The routes.
@@ -137,13 +153,32 @@ impl Inside {
         let (head, body) = request.into_parts();
         let caller = entry::caller(&self.callers, &head.headers, &head.extensions, door)?;
         let within = Duration::from_millis(self.config.read_ms);
-        let body = body::read(&head.headers, body, self.config.max_body_bytes, within).await?;
+        let _room = self.room(&head.headers, door)?;
+        let body = match body::read(&head.headers, body, self.config.max_body_bytes, within).await {
+            Ok(body) => body,
+            Err(error) if door == Door::ClaudeCode => {
+                return claude::unreadable(&self.front.decider()?, &caller, error).await;
+            }
+            Err(error) => return Err(error),
+        };
         let (decider, deadline) = (self.front.decider()?, self.deadline(door));
         let asked = Asked { decider, caller, body, deadline };
         // A prompt is registered in the time that registrations have; a tool's use sees to its own deadline.
         let last = if door == Door::ClaudeCode { deadline.max(self.own_deadline()) } else { deadline };
         let answered = tokio::time::timeout_at((last + SPARE).into(), self.open(door, asked)).await;
         answered.unwrap_or_else(|_| Err(HttpError::late()))
+    }
+
+    /// Room for a body, as long as it is said to be.
+    fn room(&self, headers: &HeaderMap, door: Door) -> Result<SemaphorePermit<'_>, HttpError> {
+        let most = self.config.max_body_bytes;
+        let said = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+        let kilobytes = u32::try_from(said.unwrap_or(most).min(most) / 1024 + 1).unwrap_or(u32::MAX);
+        self.bodies.try_acquire_many(kilobytes).map_err(|_| {
+            let full = EngineError::Overloaded { retry_after: FULL_RETRY };
+            let error = HttpError::from(GatewayError::from(full));
+            if door == Door::LiteLlm { error.overload_as_unavailable() } else { error }
+        })
     }
 
     fn deadline(&self, door: Door) -> Instant {

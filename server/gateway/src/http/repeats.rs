@@ -14,8 +14,6 @@ use tokio::sync::OnceCell;
 use super::Reply;
 use super::error::HttpError;
 
-/// How long an answer is kept.
-const RECENT: Duration = Duration::from_secs(600);
 /// Answers that are kept; they are short.
 const ANSWERS: u64 = 100_000;
 
@@ -40,9 +38,9 @@ impl Same {
 pub struct Repeats(Cache<Same, Arc<OnceCell<Reply>>>);
 
 impl Repeats {
-    /// None yet.
-    pub fn new() -> Self {
-        let cache = Cache::builder().max_capacity(ANSWERS).time_to_live(RECENT);
+    /// None yet; an answer is kept for so long.
+    pub fn keeping(recent: Duration) -> Self {
+        let cache = Cache::builder().max_capacity(ANSWERS).time_to_live(recent);
         // The latest matter, however seldom they are asked for.
         Self(cache.eviction_policy(EvictionPolicy::lru()).build())
     }
@@ -61,12 +59,6 @@ impl Repeats {
     }
 }
 
-impl Default for Repeats {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +66,7 @@ mod tests {
 
     #[tokio::test]
     async fn calls_at_once_are_answered_once_and_errors_are_forgotten() {
-        let (repeats, made) = (Repeats::new(), AtomicU32::new(0));
+        let (repeats, made) = (Repeats::keeping(Duration::from_secs(60)), AtomicU32::new(0));
         let same = Same::of([b"a".as_slice()]);
         let failing = async { Err(HttpError::late()) };
         assert!(repeats.answer(same, failing).await.is_err());

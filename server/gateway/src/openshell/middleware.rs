@@ -20,6 +20,7 @@ use crate::carried::Carried;
 use crate::errors;
 use crate::message::{Headers, HttpMessage};
 use crate::point::{self, Asking};
+use crate::surface::Surface;
 
 /// The service.
 #[derive(Clone)]
@@ -81,6 +82,9 @@ impl SupervisorMiddleware for Middleware {
         };
         let answered =
             point::ask(&decider, asking, &caller, deadline).await.map_err(|e| errors::status(&e))?;
+        if answered.stopped().is_none() {
+            self.0.0.front.unscored().count(Surface::OpenShell, &answered);
+        }
         Ok(Response::new(answer::result(&answered, self.0.0.config.decision_in_reason)))
     }
 

@@ -11,9 +11,10 @@ use super::OpenShell;
 use super::fields;
 use super::interceptor::{Principal, allowed, annotation, denied, said};
 use crate::caller::Caller;
-use crate::decide::{Site, now_ms};
+use crate::decide::now_ms;
 use crate::errors::{self, GatewayError};
 use crate::intents;
+use crate::site::Site;
 
 /// Where a sandbox's metadata is in the response that made it.
 const METADATA: [&str; 2] = ["sandbox", "metadata"];

@@ -15,8 +15,8 @@ use rhumb_ledger::record::{Approval, IntentRef};
 use rhumb_ledger::{BindingKey, BindingKind, IntentVersion, LedgerError, Read, Refusal, RefusalKind};
 
 use crate::caller::Caller;
-use crate::decide::Site;
 use crate::http::config::Which;
+use crate::site::Site;
 
 /// Keys of one session, one after the other.
 const GENERATIONS: u32 = 16;
@@ -37,14 +37,29 @@ pub struct Session {
 enum Known {
     Nothing,
     Ended,
-    Live { intent: IntentRef, has_text: bool },
+    /// To an intent that this session did not make: whoever may bind keys could have bound it.
+    Foreign,
+    Live {
+        intent: IntentRef,
+        has_text: bool,
+    },
+}
+
+/// All keys of a session.
+struct Seen {
+    /// The last that is alive.
+    live: Option<(BindingKey, IntentRef, bool)>,
+    /// The last that has ended.
+    ended: Option<BindingKey>,
+    /// Where a new intent goes: after all that lead anywhere, or where there is room.
+    next: Option<BindingKey>,
 }
 
 /// The intent of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// What leads to it, also where it has ended.
-    pub key: BindingKey,
+    /// What leads to it, also where it has ended; `None` where nothing of this session's does.
+    pub key: Option<BindingKey>,
     /// What it is, where it lives, and whether its words are kept.
     pub intent: Option<(IntentRef, bool)>,
 }
@@ -76,20 +91,32 @@ impl Session {
     /// # Errors
     /// If the store fails.
     pub fn find(&self, site: &Site, now_ms: u64) -> Result<Found, LedgerError> {
-        site.ledger.read(|tables| {
-            let mut found = Found { key: self.key(0), intent: None };
-            for generation in 0..GENERATIONS {
-                let key = self.key(generation);
-                match self.look(site, tables, &key, now_ms)? {
-                    Known::Nothing => break,
-                    Known::Ended => found = Found { key, intent: None },
-                    Known::Live { intent, has_text } => {
-                        return Ok(Found { key, intent: Some((intent, has_text)) });
-                    }
-                }
-            }
-            Ok(found)
+        let seen = site.ledger.read(|tables| self.all(site, tables, now_ms))?;
+        Ok(match seen.live {
+            Some((key, intent, has_text)) => Found { key: Some(key), intent: Some((intent, has_text)) },
+            None => Found { key: seen.ended, intent: None },
         })
+    }
+
+    /// Every key: an old one becomes free again while a later one is alive.
+    fn all(&self, site: &Site, tables: &dyn Read, now_ms: u64) -> Result<Seen, LedgerError> {
+        let (mut seen, mut free) = (Seen { live: None, ended: None, next: None }, None);
+        for generation in 0..GENERATIONS {
+            let key = self.key(generation);
+            match self.look(site, tables, &key, now_ms)? {
+                Known::Nothing => {
+                    free.get_or_insert_with(|| key.clone());
+                    seen.next.get_or_insert(key);
+                    continue;
+                }
+                Known::Foreign => {}
+                Known::Ended => seen.ended = Some(key),
+                Known::Live { intent, has_text } => seen.live = Some((key, intent, has_text)),
+            }
+            seen.next = None;
+        }
+        seen.next = seen.next.or(free);
+        Ok(seen)
     }
 
     fn look(
@@ -114,7 +141,10 @@ impl Session {
                 version: version.version,
                 digest: version.digest.clone(),
             };
-            seen.replace(Known::Live { intent, has_text: text.is_some() });
+            seen.replace(match self.made(version) {
+                true => Known::Live { intent, has_text: text.is_some() },
+                false => Known::Foreign,
+            });
             text
         };
         let found = site.registry.lookup(tables, &carriers, now_ms, &open)?;
@@ -138,20 +168,24 @@ impl Session {
         which: Which,
     ) -> Result<Outcome<()>, LedgerError> {
         let digest = canon::digest(canon::canonical(text)?);
-        for generation in 0..GENERATIONS {
-            let key = self.key(generation);
-            match self.look(site, tables, &key, now_ms)? {
-                Known::Ended => {}
-                Known::Nothing => return self.register(site, tables, now_ms, text, key),
-                Known::Live { intent, .. } if which == Which::First || intent.digest == digest => {
-                    return Ok(Outcome { events: Vec::new(), reply: Ok(()) });
-                }
-                Known::Live { intent, .. } => return self.amend(site, tables, now_ms, text, &intent, key),
+        let Seen { live, next, .. } = self.all(site, tables, now_ms)?;
+        match (live, next) {
+            (Some((_, intent, _)), _) if which == Which::First || intent.digest == digest => {
+                return Ok(Outcome { events: Vec::new(), reply: Ok(()) });
             }
+            (Some((key, intent, _)), _) => return self.amend(site, tables, now_ms, text, &intent, key),
+            (None, Some(key)) => return self.register(site, tables, now_ms, text, key),
+            (None, None) => {}
         }
         let detail = "too many intents of this session have ended; begin a new one";
         let refusal = Refusal::new(RefusalKind::ResourceExhausted, reason::BINDING_LIMIT, detail);
         Ok(Outcome { events: Vec::new(), reply: Err(refusal) })
+    }
+
+    /// Whether this session's own prompts made an intent. To tie a key to another's takes no more than `BindIntent`, and to
+    /// amend one through a hook would need no role for it.
+    fn made(&self, version: &IntentVersion) -> bool {
+        version.requester == CHANNEL && version.caller == self.caller && version.principal == self.principal()
     }
 
     fn registrar(&self) -> Registrar {

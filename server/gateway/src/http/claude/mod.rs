@@ -20,11 +20,13 @@ use super::fields::name;
 use super::repeats::Same;
 use super::tokens::token_decides;
 use super::{Asked, Inside, Reply, SPARE, reply};
+use crate::caller::Caller;
 use crate::callers::{NotLetIn, Role};
-use crate::decide::now_ms;
+use crate::convert::Unread;
+use crate::decide::{Decider, now_ms};
 use crate::errors::{self, GatewayError};
 use crate::intents;
-use crate::policy::{Mode, Subject};
+use crate::policy::{Mode, Outcome, Ruling, Subject};
 use intent::{Found, Session, says_something};
 use read::{Event, ToolUse, What};
 
@@ -40,7 +42,10 @@ const MODE_CHARS: usize = 32;
 /// # Errors
 /// A body that cannot be read; no score, and the policy leaves it to the client.
 pub async fn hook(inside: &Inside, asked: Asked) -> Result<Reply, HttpError> {
-    let event = read::read(&asked.body)?;
+    let event = match read::read(&asked.body) {
+        Ok(event) => event,
+        Err(error) => return unreadable(&asked.decider, &asked.caller, error).await,
+    };
     let session = sessions::key(&asked.caller, &event.session);
     match &event.what {
         What::Prompt(text) => reply(&prompt(inside, &asked, &event, text).await?),
@@ -58,6 +63,27 @@ pub async fn hook(inside: &Inside, asked: Asked) -> Result<Reply, HttpError> {
             reply(&answer::nothing())
         }
         What::Other => reply(&answer::nothing()),
+    }
+}
+
+/// A body that nobody reads is recorded. To older clients an error means that the tool runs, so where the policy is closed it
+/// is a refusal: a model writes what stands in a tool's arguments.
+///
+/// # Errors
+/// That of the body, where the policy is not closed.
+pub async fn unreadable(decider: &Decider, caller: &Caller, error: HttpError) -> Result<Reply, HttpError> {
+    let action = v1::Action { server: tools::BUILT_IN.to_owned(), ..v1::Action::default() };
+    let request = v1::ScoreRequest {
+        action: Some(action),
+        enforcement_point: AGENT.to_owned(),
+        ..v1::ScoreRequest::default()
+    };
+    let why = Unread::unparsable(error.message.clone());
+    let response = decider.refuse_unread(request, &why, caller).await?;
+    let closed = ruling(decider, caller).missing(Effect::Unknown, Provenance::None) == Some(Outcome::Stop);
+    match closed && response.outcome() == v1::Outcome::Stop {
+        true => reply(&answer::before("", &response, true)),
+        false => Err(error),
     }
 }
 
@@ -96,16 +122,21 @@ async fn register(inside: &Inside, asked: &Asked, event: &Event, text: &str) -> 
 }
 
 fn enforces(asked: &Asked) -> bool {
+    ruling(&asked.decider, &asked.caller).mode == Mode::Enforce
+}
+
+/// What holds for a hook of which nothing else is known.
+fn ruling(decider: &Decider, caller: &Caller) -> Ruling {
     let subject = Subject {
-        surface: asked.caller.surface,
-        tenant: asked.caller.tenant.as_str(),
+        surface: caller.surface,
+        tenant: caller.tenant.as_str(),
         policy: "",
         server: tools::BUILT_IN,
         tool: "UserPromptSubmit",
         effect: Effect::Unknown,
         provenance: Provenance::None,
     };
-    asked.decider.site().policy.now().ruling(&subject).mode == Mode::Enforce
+    decider.site().policy.now().ruling(&subject)
 }
 
 /// Whether a tool may be used.
@@ -190,7 +221,11 @@ fn request(
             ..v1::ChainPosition::default()
         }),
         // Also where it has ended: the answer says so then.
-        bindings: found.map(|found| crate::anchor::binding(&found.key)).into_iter().collect(),
+        bindings: found
+            .and_then(|found| found.key.as_ref())
+            .map(crate::anchor::binding)
+            .into_iter()
+            .collect(),
         enforcement_point: point(&event.permission_mode),
         ..v1::ScoreRequest::default()
     }

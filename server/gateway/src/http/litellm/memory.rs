@@ -93,32 +93,43 @@ impl Memory {
     }
 
     /// Keeps what a request said, under the ids that it has.
-    pub fn keep(&self, tenant: &str, call_id: &str, trace_id: &str, remembered: Remembered) {
+    pub fn keep(&self, whose: Whose<'_>, call_id: &str, trace_id: &str, remembered: Remembered) {
         if !trace_id.is_empty() && !remembered.intent.is_empty() {
-            self.traces.insert(key(tenant, trace_id), Arc::from(remembered.intent.as_str()));
+            self.traces.insert(key(whose, trace_id), Arc::from(remembered.intent.as_str()));
         }
         let remembered = Arc::new(remembered.bounded());
         // Without an id of the call, its conversation has to do.
         let id = if call_id.is_empty() { trace_id } else { call_id };
         if !id.is_empty() {
-            self.calls.insert(key(tenant, id), remembered);
+            self.calls.insert(key(whose, id), remembered);
         }
     }
 
     /// What the request of this response said.
-    pub fn of_call(&self, tenant: &str, call_id: &str, trace_id: &str) -> Option<Arc<Remembered>> {
+    pub fn of_call(&self, whose: Whose<'_>, call_id: &str, trace_id: &str) -> Option<Arc<Remembered>> {
         let id = if call_id.is_empty() { trace_id } else { call_id };
-        if id.is_empty() { None } else { self.calls.get(&key(tenant, id)) }
+        if id.is_empty() { None } else { self.calls.get(&key(whose, id)) }
     }
 
     /// The request that counted last in this conversation.
-    pub fn of_trace(&self, tenant: &str, trace_id: &str) -> Option<Arc<str>> {
-        if trace_id.is_empty() { None } else { self.traces.get(&key(tenant, trace_id)) }
+    pub fn of_trace(&self, whose: Whose<'_>, trace_id: &str) -> Option<Arc<str>> {
+        if trace_id.is_empty() { None } else { self.traces.get(&key(whose, trace_id)) }
     }
 }
 
-fn key(tenant: &str, id: &str) -> Same {
-    Same::of([tenant.as_bytes(), id.as_bytes()])
+/// Whose ids: clients choose them, and another's are others.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose<'a> {
+    /// On whose account.
+    pub tenant: &'a str,
+    /// The authenticated LiteLLM; empty where callers are not.
+    pub caller: &'a str,
+    /// The key that it let the client in by.
+    pub key: &'a str,
+}
+
+fn key(Whose { tenant, caller, key }: Whose<'_>, id: &str) -> Same {
+    Same::of([tenant, caller, key, id].map(str::as_bytes))
 }
 
 #[cfg(test)]
@@ -129,6 +140,10 @@ mod tests {
         Memory::new(&LiteLlmConfig { memory_mb: megabytes, ..LiteLlmConfig::default() })
     }
 
+    fn of(tenant: &'static str) -> Whose<'static> {
+        Whose { tenant, caller: "", key: "h" }
+    }
+
     fn asked(text: &str) -> Remembered {
         Remembered { intent: text.to_owned(), ..Remembered::default() }
     }
@@ -136,23 +151,25 @@ mod tests {
     #[test]
     fn a_call_is_found_by_its_tenant_alone() {
         let memory = memory(1);
-        memory.keep("blue", "call", "trace", asked("Pay"));
-        assert_eq!(memory.of_call("blue", "call", "").unwrap().intent, "Pay");
-        assert_eq!(memory.of_trace("blue", "trace").as_deref(), Some("Pay"));
-        assert!(memory.of_call("green", "call", "trace").is_none());
-        assert!(memory.of_call("blue", "other", "trace").is_none(), "a conversation is not a call");
-        assert!(memory.of_call("blue", "", "").is_none());
+        memory.keep(of("blue"), "call", "trace", asked("Pay"));
+        assert_eq!(memory.of_call(of("blue"), "call", "").unwrap().intent, "Pay");
+        assert_eq!(memory.of_trace(of("blue"), "trace").as_deref(), Some("Pay"));
+        assert!(memory.of_call(of("green"), "call", "trace").is_none());
+        assert!(memory.of_call(of("blue"), "other", "trace").is_none(), "a conversation is not a call");
+        assert!(memory.of_call(of("blue"), "", "").is_none());
+        let others = Whose { key: "other", ..of("blue") };
+        assert!(memory.of_call(others, "call", "").is_none(), "another client's ids are others");
     }
 
     #[test]
     fn long_texts_push_out_the_oldest_and_never_the_newest() {
         let memory = memory(1);
         for i in 0..20 {
-            memory.keep("t", &format!("c{i}"), "", asked(&"x".repeat(60_000)));
+            memory.keep(of("t"), &format!("c{i}"), "", asked(&"x".repeat(60_000)));
             memory.calls.run_pending_tasks();
         }
-        assert!(memory.of_call("t", "c0", "").is_none());
-        assert!(memory.of_call("t", "c19", "").is_some());
+        assert!(memory.of_call(of("t"), "c0", "").is_none());
+        assert!(memory.of_call(of("t"), "c19", "").is_some());
         assert!(memory.calls.weighted_size() <= 512 * 1024);
     }
 

@@ -22,7 +22,7 @@ use super::tokens::token_decides;
 use super::{Asked, Inside, Reply};
 use crate::caller::Caller;
 use answer::{Held, none, settle};
-use memory::Remembered;
+use memory::{Remembered, Whose};
 use read::{Guarded, Side, is_shown};
 use tools::{Tool, ToolCall};
 
@@ -61,8 +61,8 @@ fn add_tokens(caller: &mut Caller, tokens: &[(TokenPlace, String)]) {
 impl Inside {
     /// Keeps what a request says for the response to come.
     fn remember(&self, caller: &Caller, guarded: &Guarded) {
-        let (config, tenant) = (&self.config.litellm, caller.tenant.as_str());
-        let seen = self.memory.of_trace(tenant, &guarded.trace_id);
+        let (config, whose) = (&self.config.litellm, whose(caller, guarded));
+        let seen = self.memory.of_trace(whose, &guarded.trace_id);
         let history = guarded.history.as_ref();
         let intent = history.and_then(|history| history.intent(config.intent, seen.as_deref()));
         let remembered = Remembered {
@@ -72,20 +72,24 @@ impl Inside {
             tools: guarded.tools.clone(),
             context: history.map(|h| h.context(config.context_kb.saturating_mul(1024))).unwrap_or_default(),
         };
-        self.memory.keep(tenant, &guarded.call_id, &guarded.trace_id, remembered);
+        self.memory.keep(whose, &guarded.call_id, &guarded.trace_id, remembered);
     }
+}
+
+fn whose<'a>(caller: &'a Caller, guarded: &'a Guarded) -> Whose<'a> {
+    Whose { tenant: caller.tenant.as_str(), caller: caller.name(), key: &guarded.key }
 }
 
 /// The calls that a model proposes: one that is stopped stops the answer.
 async fn response(inside: &Inside, asked: &Asked, guarded: &Guarded) -> Result<Reply, HttpError> {
-    let tenant = asked.caller.tenant.as_str();
-    let remembered = inside.memory.of_call(tenant, &guarded.call_id, &guarded.trace_id).unwrap_or_default();
+    let whose = whose(&asked.caller, guarded);
+    let remembered = inside.memory.of_call(whose, &guarded.call_id, &guarded.trace_id).unwrap_or_default();
     let mut caller = asked.caller.clone();
     add_tokens(&mut caller, &remembered.tokens);
     let decided = proposed(inside, asked, guarded, &remembered, &caller);
     match guarded.call_id.as_str() {
         "" => decided.await,
-        id => inside.repeats.answer(same(asked, &caller, id, guarded, &remembered), decided).await,
+        id => inside.retries.answer(same(asked, &caller, id, guarded, &remembered), decided).await,
     }
 }
 
@@ -93,8 +97,11 @@ fn same(asked: &Asked, caller: &Caller, id: &str, guarded: &Guarded, remembered:
     let policy = asked.decider.site().policy.now();
     let tokens = caller.carried.tokens.iter().map(|(_, token)| token.as_bytes());
     let calls = guarded.tool_calls.iter().flat_map(|call| [&call.id, &call.tool, &call.arguments]);
-    let names = ["litellm", caller.tenant.as_str(), caller.name(), policy.id(), id, &remembered.intent];
-    Same::of(names.into_iter().chain(calls.map(String::as_str)).map(str::as_bytes).chain(tokens))
+    let Guarded { key, principal, trace_id, policy: asked_policy, mode, .. } = guarded;
+    let who = [caller.tenant.as_str(), caller.name(), key, principal, trace_id, id];
+    let what = ["litellm", policy.id(), asked_policy, mode, &remembered.intent];
+    let calls = calls.map(String::as_str);
+    Same::of(who.into_iter().chain(what).chain(calls).map(str::as_bytes).chain(tokens))
 }
 
 async fn proposed(
@@ -126,8 +133,8 @@ fn about(inside: &Inside, guarded: &Guarded, remembered: &Remembered, by_token: 
     let principal = if remembered.principal.is_empty() { &guarded.principal } else { &remembered.principal };
     let conversation = if guarded.trace_id.is_empty() { &guarded.call_id } else { &guarded.trace_id };
     let chain = (!conversation.is_empty()).then(|| v1::ChainPosition {
-        // With a prefix: a client that names an intent's own chain would stand in it.
-        chain_id: name(&format!("{POINT}:{conversation}")),
+        // With a prefix: a client that names an intent's own chain, or another client's, would stand in it.
+        chain_id: name(&format!("{POINT}:{}{conversation}", of_key(&guarded.key))),
         agent: guarded.agent.clone(),
         ..v1::ChainPosition::default()
     });
@@ -143,6 +150,13 @@ fn about(inside: &Inside, guarded: &Guarded, remembered: &Remembered, by_token: 
         request.mode = mode(&guarded.mode).into();
     }
     request
+}
+
+/// The beginning of a key's digest: enough to tell clients apart.
+fn of_key(key: &str) -> String {
+    const CHARS: usize = 12;
+    let short: String = key.chars().filter(char::is_ascii_alphanumeric).take(CHARS).collect();
+    if short.is_empty() { short } else { format!("{short}:") }
 }
 
 fn mode(text: &str) -> v1::Mode {
@@ -169,11 +183,11 @@ async fn mcp(inside: &Inside, asked: &Asked, guarded: &Guarded, tool: &Tool) -> 
         return Ok(none());
     }
     let (caller, memory) = (&asked.caller, &inside.memory);
-    let (tenant, trace) = (caller.tenant.as_str(), guarded.trace_id.as_str());
+    let (whose, trace) = (whose(caller, guarded), guarded.trace_id.as_str());
     let mut remembered =
-        memory.of_call(tenant, &guarded.call_id, trace).as_deref().cloned().unwrap_or_default();
+        memory.of_call(whose, &guarded.call_id, trace).as_deref().cloned().unwrap_or_default();
     if remembered.intent.is_empty() {
-        remembered.intent = memory.of_trace(tenant, trace).map(|text| text.to_string()).unwrap_or_default();
+        remembered.intent = memory.of_trace(whose, trace).map(|text| text.to_string()).unwrap_or_default();
     }
     let mut request = about(inside, guarded, &remembered, token_decides(&asked.decider, caller)?);
     // Without the schema: it would miss every name that was lost.

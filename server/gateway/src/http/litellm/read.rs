@@ -40,6 +40,8 @@ pub struct Guarded {
     pub tools: Vec<Tool>,
     /// Calls that the model proposes; before the model call, those of the history.
     pub tool_calls: Vec<ToolCall>,
+    /// The key that LiteLLM let the client in by, as a digest: of all ids the one that no client chooses.
+    pub key: String,
     /// On whose behalf: the end user, the user, or the key.
     pub principal: String,
     /// Whose key it is.
@@ -70,6 +72,7 @@ pub fn read(bytes: &[u8]) -> Result<Guarded, HttpError> {
         texts: fields.list("texts")?.unwrap_or_default().iter().filter_map(owned).collect(),
         tools: tools(fields.list("tools")?.unwrap_or_default()),
         tool_calls: calls(fields.list("tool_calls")?.unwrap_or_default())?,
+        key: request.as_ref().map(|r| first(r, &["user_api_key_hash"])).unwrap_or_default(),
         principal: principal(request.as_ref()),
         agent: request
             .as_ref()

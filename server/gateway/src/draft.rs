@@ -1,0 +1,172 @@
+//! An answer on its way: scored, or why it is not; what the policy makes of it.
+
+use rhumb_drift::{Decision as Told, Effect, Intent, Verdict};
+use rhumb_engine::{Answer, Call, ScoreInput};
+use rhumb_ledger::intent::carriers::{Anchor, NoAnchor};
+use rhumb_ledger::intent::config::Provenance;
+use rhumb_ledger::intent::reason;
+use rhumb_proto::v1;
+
+use crate::convert::{self, Unscored};
+use crate::decide::{Decider, now_ms};
+use crate::errors::GatewayError;
+use crate::handed::{HandedDown, handed_down};
+use crate::policy::{Mode, Outcome, Ruling};
+
+/// An answer that is not placed in its chain, or not recorded, yet.
+pub(crate) struct Draft {
+    pub response: v1::ScoreResponse,
+    pub effect: Effect,
+    pub told: Told,
+    pub handed: HandedDown,
+}
+
+impl Draft {
+    /// The tool says something else of itself than what was pinned.
+    pub(crate) fn tool_changed(&mut self, floor: Verdict, digest: &str) {
+        if let Some(evidence) = &mut self.response.evidence {
+            evidence.findings.push(format!("tool_changed:{digest}"));
+        }
+        // ABSTAIN says least: where nothing is known of the action, this is.
+        if self.told.verdict == Verdict::Abstain || self.told.verdict < floor {
+            self.told = Told { verdict: floor, reason: reason::TOOL_CHANGED };
+            self.response.verdict = convert::verdict(floor).into();
+            self.response.reason_code = reason::TOOL_CHANGED.to_owned();
+        }
+    }
+
+    /// Says what the policy makes of the verdict.
+    pub(crate) fn ruled(&mut self, ruling: &Ruling, policy: &str) {
+        let response = &mut self.response;
+        let trust = known_provenance(response.provenance());
+        let enforced = ruling.mode == Mode::Enforce;
+        let outcome = match enforced && !ruling.trusts(self.effect, trust) {
+            // Also where there is no anchor at all, and ABSTAIN would pass.
+            true => Outcome::Stop,
+            false => ruling.outcome(response.verdict(), self.effect),
+        };
+        response.outcome = outcome.message().into();
+        response.mode = ruling.mode.message().into();
+        response.policy = policy.to_owned();
+        response.rules.clone_from(&ruling.rules);
+    }
+}
+
+impl Decider {
+    /// Scores the action, or says why it is not scored.
+    pub(crate) async fn draft(
+        &self,
+        request: &v1::ScoreRequest,
+        mut input: ScoreInput,
+        anchor: Result<Anchor, NoAnchor>,
+        instruction: &str,
+        call: &Call,
+        ruling: &Ruling,
+    ) -> Result<Draft, GatewayError> {
+        let anchor = match anchor {
+            Ok(anchor) => anchor,
+            Err(why) => return Ok(self.without_anchor(request, &input, &why, ruling)),
+        };
+        if let Err(breach) = anchor.constraints.check(&input.action, now_ms()) {
+            return Ok(self.limited(request, &input, &anchor, breach.reason, &breach.detail));
+        }
+        input.intent = Intent { text: anchor.text.clone(), principal: anchor.principal.clone() };
+        let effect = input.action.effect;
+        let scored = self.engine.score(input.clone(), call);
+        let (answer, handed) = futures::join!(scored, handed_down(&self.engine, &input, instruction, call));
+        let (mut answer, handed) = (answer?, handed?);
+        rule(&mut answer, &anchor, effect, ruling);
+        let told = answer.decision;
+        let has_anchor = answer.status != rhumb_drift::Status::NoAnchor;
+        let mut response = convert::response(request.request_id.clone(), answer, &self.engine);
+        if has_anchor {
+            response.provenance = provenance(anchor.provenance).into();
+            response.intent = reference(&anchor);
+        }
+        Ok(Draft { response, effect, told, handed })
+    }
+
+    fn without_anchor(
+        &self,
+        request: &v1::ScoreRequest,
+        input: &ScoreInput,
+        why: &NoAnchor,
+        ruling: &Ruling,
+    ) -> Draft {
+        let policy = &ruling.verdicts;
+        // Nothing to compare with is one thing; something that was tampered with, forged or ended is another.
+        let verdict = match why.reason {
+            reason::INTENT_MISSING | reason::INTENT_TEXT_UNAVAILABLE => policy.no_anchor,
+            _ => policy.intent_refused,
+        };
+        let told = Told { verdict, reason: why.reason };
+        self.unscored(request, input, v1::Status::NoAnchor, told, &why.detail)
+    }
+
+    fn limited(
+        &self,
+        request: &v1::ScoreRequest,
+        input: &ScoreInput,
+        anchor: &Anchor,
+        reason: &'static str,
+        detail: &str,
+    ) -> Draft {
+        let told = Told { verdict: Verdict::Deny, reason };
+        let mut draft = self.unscored(request, input, v1::Status::Limited, told, detail);
+        draft.response.provenance = provenance(anchor.provenance).into();
+        draft.response.intent = reference(anchor);
+        draft
+    }
+
+    fn unscored(
+        &self,
+        request: &v1::ScoreRequest,
+        input: &ScoreInput,
+        status: v1::Status,
+        told: Told,
+        detail: &str,
+    ) -> Draft {
+        let effect = input.action.effect;
+        let why = Unscored { status, verdict: told.verdict, reason: told.reason, detail, effect };
+        let mut response = convert::unscored(request.request_id.clone(), why, &self.engine);
+        response.provenance = v1::Provenance::None.into();
+        Draft { response, effect, told, handed: HandedDown::default() }
+    }
+}
+
+/// The policy's verdict in place of the engine's own.
+fn rule(answer: &mut Answer, anchor: &Anchor, effect: Effect, ruling: &Ruling) {
+    answer.threshold = ruling.threshold.unwrap_or(answer.threshold);
+    if !ruling.whole && answer.drift.is_some() {
+        answer.status = rhumb_drift::Status::Truncated;
+    }
+    answer.decision = ruling.judge(answer.status, answer.drift, answer.threshold, effect, anchor.provenance);
+}
+
+fn provenance(provenance: Provenance) -> v1::Provenance {
+    match provenance {
+        Provenance::None => v1::Provenance::None,
+        Provenance::Unverified => v1::Provenance::Unverified,
+        Provenance::ServerBound => v1::Provenance::ServerBound,
+        Provenance::Signed => v1::Provenance::Signed,
+    }
+}
+
+pub(crate) fn known_provenance(provenance: v1::Provenance) -> Provenance {
+    match provenance {
+        v1::Provenance::Unspecified | v1::Provenance::None => Provenance::None,
+        v1::Provenance::Unverified => Provenance::Unverified,
+        v1::Provenance::ServerBound => Provenance::ServerBound,
+        v1::Provenance::Signed => Provenance::Signed,
+    }
+}
+
+/// The intent, where it is more than a text in the request.
+fn reference(anchor: &Anchor) -> Option<v1::IntentReference> {
+    if anchor.intent.is_none() && anchor.provenance < Provenance::ServerBound {
+        return None;
+    }
+    let (intent_id, version) = anchor.intent.as_ref().map(|i| (i.id.clone(), i.version)).unwrap_or_default();
+    let (digest, principal) = (anchor.digest.clone(), anchor.principal.clone());
+    Some(v1::IntentReference { intent_id, version, digest, principal })
+}
