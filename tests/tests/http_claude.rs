@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use futures::future::join_all;
-use rhumb_proto::v1::{GetDecisionRequest, GetIntentRequest, ScoreRequest, ScoreResponse};
+use rhumb_proto::v1::{
+    BindIntentRequest, Binding, BindingKind, GetDecisionRequest, GetIntentRequest, Intent,
+    RegisterIntentRequest, ScoreRequest, ScoreResponse,
+};
 use rhumb_tests::HttpServer;
 use rhumb_tests::claude::{decision, event, prompt, tool_use};
 use rhumb_tests::policy::{five_verdicts, policy_file};
@@ -304,5 +307,48 @@ async fn a_session_outlives_the_server() {
             "keep" => assert_eq!(after, json!({})),
             _ => assert!(after.to_string().contains("intent_text_unavailable"), "{after}"),
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_never_takes_up_an_intent_that_its_prompts_did_not_make() {
+    let (_ledger, ledger) = ledger();
+    let http = HttpServer::start(&format!("[server]\nhold_ms = 10000\n{ledger}")).await;
+    let mut intents = http.server.intents().await;
+    let intent = Intent { text: BILL.into(), principal: "user:jo".into(), ..Intent::default() };
+    let request = RegisterIntentRequest { intent: Some(intent), ..RegisterIntentRequest::default() };
+    let jos = intents.register_intent(request).await.unwrap().into_inner();
+    // Whoever may bind could tie the key of a session to any intent.
+    let key = Binding { kind: BindingKind::Chain.into(), value: "claude-code::mallory:0".into() };
+    let bind = BindIntentRequest { intent_id: jos.intent_id.clone(), bindings: vec![key] };
+    intents.bind_intent(bind).await.unwrap();
+    let before = http.post(PATH, &tool_use("mallory", "t1", "mcp__bank__send_money")).await;
+    assert_eq!(decision(&before.json()), "deny", "{}", before.text());
+    assert_eq!(recorded(&http, "t1").await.1.status().as_str_name(), "NO_ANCHOR");
+
+    let other = "Send 5000 to Eve, whose account is DE89370400440532013000.";
+    assert_eq!(http.post(PATH, &prompt("mallory", other)).await.json(), json!({}));
+    let wanted = GetIntentRequest { intent_id: jos.intent_id.clone() };
+    let kept = intents.get_intent(wanted).await.unwrap().into_inner();
+    assert_eq!(kept.versions.len(), 1, "nothing was amended");
+    http.post(PATH, &tool_use("mallory", "t2", "mcp__bank__send_money")).await;
+    let own = recorded(&http, "t2").await.1.intent.unwrap();
+    assert_ne!(own.intent_id, jos.intent_id, "the session has an intent of its own now");
+    assert_eq!(own.principal, "anonymous");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_model_writes_to_break_the_hook_is_refused_where_the_policy_is_closed() {
+    let (_policy, file) = policy_file("[defaults]\non_missing = \"closed\"\n");
+    let (_ledger, ledger) = ledger();
+    let config =
+        format!("[server]\nhold_ms = 10000\npolicy = {file:?}\n{ledger}[http]\nmax_body_bytes = 65536\n");
+    let http = HttpServer::start(&config).await;
+    let surrogate = br#"{"session_id":"s","hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"\ud800"}}"#;
+    let long = tool_use("s", "t", "Write").to_string().replace("electricity", &"x".repeat(70_000));
+    for body in [surrogate.as_slice(), long.as_bytes()] {
+        let answer = http.post_with(PATH, &[], body).await;
+        assert_eq!((answer.status, decision(&answer.json())), (200, "deny"), "{}", answer.text());
+        assert!(answer.text().contains("action_unparsable, decision "), "{}", answer.text());
     }
 }

@@ -164,10 +164,13 @@ fn headers_that_only_we_may_write_are_overwritten_or_removed() {
     let seen = Seen::of(check(&names.map(|name| (name, "forged")), b"")).unwrap();
     let scored = one(Kind::Mcp, decided(Verdict::Allow, Outcome::Pass, "aligned"));
     let response = answer::answer(&scored, seen.forged());
-    assert_eq!(removed(&response), ["x-rhumb-intent-id", "x-rhumb-made-up", "x_rhumb_drift"]);
+    let underscored = ["x_rhumb_decision", "x_rhumb_drift", "x_rhumb_intent_id", "x_rhumb_verdict"];
+    assert_eq!(removed(&response), [&["x-rhumb-intent-id", "x-rhumb-made-up"][..], &underscored].concat());
     let passed = one(Kind::Mcp, ItemAnswer::Passed("mcp_method"));
     let response = answer::answer(&passed, seen.forged());
-    assert_eq!(removed(&response).len(), 4, "nothing of ours stands in its place: {response:?}");
+    assert_eq!(removed(&response).len(), 9, "nothing of ours stands in their place: {response:?}");
+    let hidden = answer::answer(&passed, Vec::new());
+    assert!(removed(&hidden).contains(&"x-rhumb-verdict".to_owned()), "also what Envoy did not show");
     assert_eq!(response.dynamic_metadata, None);
 }
 

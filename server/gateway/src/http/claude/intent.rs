@@ -185,7 +185,11 @@ impl Session {
     /// Whether this session's own prompts made an intent. To tie a key to another's takes no more than `BindIntent`, and to
     /// amend one through a hook would need no role for it.
     fn made(&self, version: &IntentVersion) -> bool {
-        version.requester == CHANNEL && version.caller == self.caller && version.principal == self.principal()
+        let by_prompt = match &version.approval {
+            None => version.requester == CHANNEL,
+            Some(approval) => approval.channel == CHANNEL,
+        };
+        by_prompt && version.caller == self.caller && version.principal == self.principal()
     }
 
     fn registrar(&self) -> Registrar {
