@@ -4,7 +4,7 @@
 //! OpenShell's own policy sees the method and the name of a tool, never its arguments: those are our part. A sandbox is
 //! tied to its intent when it is created, by a token in its annotations; after that every request of the sandbox is
 //! compared with that intent, found by the sandbox's id. The id is believed only where the caller's own token names it
-//! ([`token`]); otherwise one sandbox could ask in another's name.
+//! (`token`); otherwise one sandbox could ask in another's name.
 //!
 //! Upstream calls these contracts a preview. No type of theirs is used outside this module.
 
