@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rhumb_proto::v1::{
     ChainPosition, Decision, GetDecisionRequest, ScoreRequest, TraceChainRequest, Verdict,
@@ -14,6 +15,7 @@ use rhumb_tests::samples::{aligned, drifted, message, with_arguments};
 use rhumb_tests::{Run, Server, run};
 use serde_json::{Value, json};
 use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 const SECRET: &str = "UK12345678901234567890";
 
@@ -284,6 +286,10 @@ async fn an_answer_that_cannot_be_recorded_is_not_given() {
     server.limit_file_size(1024);
     let status = client.score(message(&aligned("2"))).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-    let health = server.health().await.unwrap();
-    assert_eq!(health, tonic_health::pb::health_check_response::ServingStatus::NotServing);
+    // Who waits for the ledger and who tells the health are two tasks.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while server.health().await.unwrap() != ServingStatus::NotServing {
+        assert!(Instant::now() < deadline, "still SERVING");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
