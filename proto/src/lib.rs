@@ -3,7 +3,9 @@
 pub mod codec;
 pub mod json;
 
-/// Messages and services of package `rhumb.v1`; the comments are in `proto/rhumb/v1/*.proto`.
+pub use generated::{agentgateway, openshell, v1};
+
+/// Written by the generators, whose ways are not ours.
 #[allow(
     missing_docs,
     clippy::all,
@@ -12,50 +14,29 @@ pub mod json;
     clippy::unwrap_used,
     rust_2018_idioms
 )]
-pub mod v1 {
-    include!(concat!(env!("OUT_DIR"), "/rhumb.v1.rs"));
-    include!(concat!(env!("OUT_DIR"), "/rhumb.v1.serde.rs"));
-}
-
-/// agentgateway's contract, package `agentgateway.dev.ext_mcp`; the comments are in `proto/agentgateway/**/*.proto`.
-#[allow(
-    missing_docs,
-    clippy::all,
-    clippy::pedantic,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    rust_2018_idioms
-)]
-pub mod agentgateway {
-    include!(concat!(env!("OUT_DIR"), "/agentgateway.dev.ext_mcp.rs"));
-}
-
-/// OpenShell's two contracts; the comments are in `proto/openshell/**/*.proto`.
-pub mod openshell {
-    /// Messages and service of package `openshell.middleware.v1`.
-    #[allow(
-        missing_docs,
-        clippy::all,
-        clippy::pedantic,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        rust_2018_idioms
-    )]
-    pub mod middleware {
-        include!(concat!(env!("OUT_DIR"), "/openshell.middleware.v1.rs"));
+mod generated {
+    /// Messages and services of package `rhumb.v1`; the comments are in `proto/rhumb/v1/*.proto`.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/rhumb.v1.rs"));
+        include!(concat!(env!("OUT_DIR"), "/rhumb.v1.serde.rs"));
     }
 
-    /// Messages and service of package `openshell.gateway_interceptor.v1`.
-    #[allow(
-        missing_docs,
-        clippy::all,
-        clippy::pedantic,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        rust_2018_idioms
-    )]
-    pub mod gateway_interceptor {
-        include!(concat!(env!("OUT_DIR"), "/openshell.gateway_interceptor.v1.rs"));
+    /// agentgateway's contract, package `agentgateway.dev.ext_mcp`; the comments are in `proto/agentgateway/**/*.proto`.
+    pub mod agentgateway {
+        include!(concat!(env!("OUT_DIR"), "/agentgateway.dev.ext_mcp.rs"));
+    }
+
+    /// OpenShell's two contracts; the comments are in `proto/openshell/**/*.proto`.
+    pub mod openshell {
+        /// Messages and service of package `openshell.middleware.v1`.
+        pub mod middleware {
+            include!(concat!(env!("OUT_DIR"), "/openshell.middleware.v1.rs"));
+        }
+
+        /// Messages and service of package `openshell.gateway_interceptor.v1`.
+        pub mod gateway_interceptor {
+            include!(concat!(env!("OUT_DIR"), "/openshell.gateway_interceptor.v1.rs"));
+        }
     }
 }
 

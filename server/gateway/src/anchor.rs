@@ -1,7 +1,7 @@
 //! What of a request leads to an intent.
 
 use rhumb_drift::InputError;
-use rhumb_ledger::intent::carriers::{CarriedKey, Carriers, TokenPlace};
+use rhumb_ledger::intent::carriers::{Carriers, TokenPlace};
 use rhumb_ledger::{BindingKey, BindingKind};
 use rhumb_proto::v1;
 
@@ -34,16 +34,12 @@ pub fn carriers(
         tokens: [(TokenPlace::Field, token)].into_iter().chain(tokens).collect(),
         verified_claims,
         // What the caller's own credential names comes before what its message says.
-        keys: carried.into_iter().chain(keys.into_iter().map(said)).collect(),
+        keys: carried.into_iter().chain(keys.into_iter().map(Carried::said)).collect(),
         hint_id,
         intent_id: given.intent_id,
         text: given.text,
         principal: given.principal,
     })
-}
-
-fn said(key: BindingKey) -> CarriedKey {
-    CarriedKey { key, is_proven: false }
 }
 
 /// Keys of a message.

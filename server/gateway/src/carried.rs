@@ -31,7 +31,7 @@ impl Carried {
     }
 
     /// Nothing but keys that somebody says are so.
-    fn said(key: BindingKey) -> CarriedKey {
+    pub(crate) fn said(key: BindingKey) -> CarriedKey {
         CarriedKey { key, is_proven: false }
     }
 

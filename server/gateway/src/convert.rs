@@ -281,6 +281,11 @@ fn model(engine: &Engine) -> v1::Model {
     }
 }
 
+/// A provenance by its name; `None` where it is none.
+pub fn provenance_named(name: &str) -> Option<v1::Provenance> {
+    v1::Provenance::from_str_name(name).filter(|provenance| *provenance != v1::Provenance::Unspecified)
+}
+
 /// The verdict of a message that we made.
 pub fn known_verdict(verdict: v1::Verdict) -> Verdict {
     match verdict {

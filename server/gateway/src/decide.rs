@@ -45,22 +45,21 @@ pub struct Decider {
     site: Arc<Site>,
 }
 
-/// All that is known of an action before it is scored.
+/// All that is known of an action before it is scored, and needed also where no score comes of it.
 struct Prepared {
     request: v1::ScoreRequest,
     policies: Arc<Policies>,
+    effect: Effect,
+    ruling: Ruling,
+    /// What becomes of it without a score; `None`: the enforcement point decides.
+    missing: Option<Outcome>,
+}
+
+/// What is compared, and where it belongs.
+struct Compared {
     input: ScoreInput,
     anchor: Result<Anchor, NoAnchor>,
     place: Option<Place>,
-    trust: Provenance,
-    ruling: Ruling,
-}
-
-impl Prepared {
-    /// What becomes of it without a score.
-    fn missing(&self) -> Option<Outcome> {
-        self.ruling.missing(self.input.action.effect, self.trust)
-    }
 }
 
 /// What the caller can mend.
@@ -109,10 +108,10 @@ impl Decider {
         caller: &Caller,
         call: &Call,
     ) -> Result<v1::ScoreResponse, GatewayError> {
-        let prepared = self.prepare(request, caller)?;
-        match self.judge(&prepared, caller, call).await {
+        let (prepared, compared) = self.prepare(request, caller)?;
+        match self.judge(&prepared, compared, caller, call).await {
             // Where the caller itself holds the action back, an error is all that it needs.
-            Err(error) if !is_input(&error) && prepared.missing().is_some() => {
+            Err(error) if !is_input(&error) && prepared.missing.is_some() => {
                 self.without_score(prepared, error, caller).await
             }
             judged => judged,
@@ -130,14 +129,14 @@ impl Decider {
         caller: &Caller,
         call: &Call,
     ) -> Result<v1::ScoreResponse, GatewayError> {
-        let prepared = match self.prepare(request.clone(), caller) {
+        let (prepared, compared) = match self.prepare(request.clone(), caller) {
             Ok(prepared) => prepared,
             Err(GatewayError::Engine(EngineError::Input(e))) => {
                 return self.refuse_unread(request, &Unread::unparsable(e.to_string()), caller).await;
             }
             Err(error) => return Err(error),
         };
-        match within(call, self.judge(&prepared, caller, call)).await {
+        match within(call, self.judge(&prepared, compared, caller, call)).await {
             Err(GatewayError::Engine(EngineError::Input(e))) => {
                 self.refuse_unread(request, &Unread::unparsable(e.to_string()), caller).await
             }
@@ -147,7 +146,11 @@ impl Decider {
     }
 
     /// All that is known before anything is scored.
-    fn prepare(&self, mut request: v1::ScoreRequest, caller: &Caller) -> Result<Prepared, GatewayError> {
+    fn prepare(
+        &self,
+        mut request: v1::ScoreRequest,
+        caller: &Caller,
+    ) -> Result<(Prepared, Compared), GatewayError> {
         Self::check_names(&request)?;
         self.check_intent(request.intent.as_ref())?;
         let policies = self.site.policy.now();
@@ -161,8 +164,11 @@ impl Decider {
             return Err(InputError::new("chain.chainId", "is missing, and no token names a chain").into());
         }
         let trust = anchor.as_ref().map_or(Provenance::None, |anchor| anchor.provenance);
-        let ruling = ruling(&policies, &request, caller, input.action.effect, trust);
-        Ok(Prepared { request, policies, input, anchor, place, trust, ruling })
+        let effect = input.action.effect;
+        let ruling = ruling(&policies, &request, caller, effect, trust);
+        let missing = ruling.missing(effect, trust);
+        let prepared = Prepared { request, policies, effect, ruling, missing };
+        Ok((prepared, Compared { input, anchor, place }))
     }
 
     /// What tools say of themselves, and what the operator says of them, which comes last.
@@ -179,15 +185,17 @@ impl Decider {
     async fn judge(
         &self,
         prepared: &Prepared,
+        compared: Compared,
         caller: &Caller,
         call: &Call,
     ) -> Result<v1::ScoreResponse, GatewayError> {
-        let Prepared { request, policies, input, anchor, place, ruling, .. } = prepared;
+        let Prepared { request, policies, ruling, .. } = prepared;
+        let Compared { input, anchor, place } = compared;
         let written = Written::of(request);
         let changed = self.changed_tool(policies, request, caller.tenant.as_str())?;
         // A proxy lets each action through that passes: each is a decision of its own, whatever its id, which the agent
         // may have chosen.
-        if let (Some(place), Ok(anchor)) = (place, anchor)
+        if let (Some(place), Ok(anchor)) = (&place, &anchor)
             && changed.is_none()
             && !caller.surface.is_proxy()
             && anchor.constraints.check(&input.action, now_ms()).is_ok()
@@ -196,11 +204,11 @@ impl Decider {
             return Ok(earlier);
         }
         let instruction = place.as_ref().map(|place| place.instruction.as_str()).unwrap_or_default();
-        let mut draft = self.draft(request, input.clone(), anchor.clone(), instruction, call, ruling).await?;
+        let mut draft = self.draft(request, input, anchor, instruction, call, ruling).await?;
         if let Some(digest) = changed {
             draft.tool_changed(ruling.changed_tool, &digest);
         }
-        if let Some(place) = place {
+        if let Some(place) = &place {
             self.join(place, request, &written.key(), caller, &mut draft, ruling).await?;
         }
         draft.ruled(ruling, policies.id());
@@ -267,9 +275,7 @@ impl Decider {
         error: GatewayError,
         caller: &Caller,
     ) -> Result<v1::ScoreResponse, GatewayError> {
-        let Prepared { request, policies, input, trust, ruling, .. } = prepared;
-        let effect = input.action.effect;
-        let outcome = ruling.missing(effect, trust);
+        let Prepared { request, policies, effect, ruling, missing: outcome } = prepared;
         let told = Told { verdict: Verdict::Abstain, reason: errors::reason(&error) };
         let response = convert::failed(request.request_id.clone(), told.reason, &self.engine);
         let mut draft = Draft { response, effect, told, handed: HandedDown::default() };

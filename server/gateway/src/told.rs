@@ -4,6 +4,15 @@ use rhumb_ledger::intent::reason;
 use rhumb_proto::v1;
 use serde_json::{Map, Value, json};
 
+/// Headers that the tool's server reads.
+pub const DECISION: &str = "x-rhumb-decision";
+/// The verdict.
+pub const VERDICT: &str = "x-rhumb-verdict";
+/// The drift, three decimals.
+pub const DRIFT: &str = "x-rhumb-drift";
+/// Never ours: removed whether it is there or not.
+pub const INTENT: &str = "x-rhumb-intent-id";
+
 /// What an agent reads where its action is stopped.
 pub fn sentence(response: &v1::ScoreResponse) -> &'static str {
     match (response.status(), response.verdict()) {

@@ -8,12 +8,7 @@ use rhumb_proto::v1;
 use serde_json::{Map, Value};
 
 use crate::convert;
-use crate::told;
-
-const DECISION: &str = "x-rhumb-decision";
-const VERDICT: &str = "x-rhumb-verdict";
-const DRIFT: &str = "x-rhumb-drift";
-const INTENT: &str = "x-rhumb-intent-id";
+use crate::told::{self, DECISION, DRIFT, INTENT, VERDICT};
 
 /// Not asked about. What the agent may have written in our name goes no further.
 pub(super) fn pass() -> McpRequestResult {

@@ -54,9 +54,9 @@ impl Known {
         };
         let mode = match text("rhumb_mode")?.as_str() {
             "" => None,
-            "enforce" => Some(Mode::Enforce),
-            "shadow" => Some(Mode::Shadow),
-            _ => return Err(bad("rhumb_mode", "is neither enforce nor shadow")),
+            name => {
+                Some(Mode::named(name).ok_or_else(|| bad("rhumb_mode", "is neither enforce nor shadow"))?)
+            }
         };
         let hop = match text("hop")?.as_str() {
             "" => 0,

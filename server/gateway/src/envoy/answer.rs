@@ -17,12 +17,7 @@ use tonic::Code;
 use super::{metadata, refusal};
 use crate::message::Kind;
 use crate::point::Answered;
-
-const DECISION: &str = "x-rhumb-decision";
-const VERDICT: &str = "x-rhumb-verdict";
-const DRIFT: &str = "x-rhumb-drift";
-/// Never ours, and removed whether it is there or not.
-const INTENT: &str = "x-rhumb-intent-id";
+use crate::told::{DECISION, DRIFT, INTENT, VERDICT};
 
 /// A route, or a caller, that was set up wrongly.
 #[derive(Debug, PartialEq)]

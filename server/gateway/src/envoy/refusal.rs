@@ -107,11 +107,7 @@ fn data(answer: &ScoreResponse) -> Data<'_> {
         verdict: answer.verdict().as_str_name(),
         status: answer.status().as_str_name(),
         // Why a person is needed the operator can read; the agent is to ask one.
-        reason_code: if answer.verdict() == Verdict::Escalate {
-            reason::HUMAN_NEEDED
-        } else {
-            &answer.reason_code
-        },
+        reason_code: told::reason_code(answer),
         drift: answer.drift.map(rounded),
         threshold: answer.threshold.map(rounded),
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rhumb_drift::InputError;
 use rhumb_proto::v1;
 
+use crate::convert;
 use crate::message::Kind;
 use crate::policy::Mode;
 
@@ -71,18 +72,10 @@ fn name(value: &str, most: usize) -> Result<String, String> {
 }
 
 fn mode(value: &str) -> Result<Mode, String> {
-    match value {
-        "enforce" => Ok(Mode::Enforce),
-        "shadow" => Ok(Mode::Shadow),
-        _ => Err("is none of enforce, shadow".to_owned()),
-    }
+    Mode::named(value).ok_or_else(|| "is none of enforce, shadow".to_owned())
 }
 
 fn provenance(value: &str) -> Result<v1::Provenance, String> {
-    match v1::Provenance::from_str_name(value) {
-        Some(v1::Provenance::Unspecified) | None => {
-            Err("is none of NONE, UNVERIFIED, SERVER_BOUND, SIGNED".to_owned())
-        }
-        Some(provenance) => Ok(provenance),
-    }
+    let named = convert::provenance_named(value);
+    named.ok_or_else(|| "is none of NONE, UNVERIFIED, SERVER_BOUND, SIGNED".to_owned())
 }

@@ -4,6 +4,7 @@ use pbjson_types::value::Kind as Field;
 use pbjson_types::{Struct, Value};
 use rhumb_proto::v1;
 
+use crate::convert;
 use crate::message::Kind;
 use crate::policy::Mode;
 
@@ -65,11 +66,7 @@ fn known(key: &str) -> Result<&str, String> {
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
-    match text {
-        "enforce" => Ok(Mode::Enforce),
-        "shadow" => Ok(Mode::Shadow),
-        _ => Err("mode: needs enforce or shadow".to_owned()),
-    }
+    Mode::named(text).ok_or_else(|| "mode: needs enforce or shadow".to_owned())
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
@@ -82,13 +79,8 @@ fn kind(text: &str) -> Result<Kind, String> {
 }
 
 fn provenance(text: &str) -> Result<v1::Provenance, String> {
-    match text {
-        "NONE" => Ok(v1::Provenance::None),
-        "UNVERIFIED" => Ok(v1::Provenance::Unverified),
-        "SERVER_BOUND" => Ok(v1::Provenance::ServerBound),
-        "SIGNED" => Ok(v1::Provenance::Signed),
-        _ => Err("min_provenance: needs NONE, UNVERIFIED, SERVER_BOUND or SIGNED".to_owned()),
-    }
+    let named = convert::provenance_named(text);
+    named.ok_or_else(|| "min_provenance: needs NONE, UNVERIFIED, SERVER_BOUND or SIGNED".to_owned())
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ pub mod settings;
 use std::path::Path;
 
 use rhumb_drift::{Effect, Policy as Verdicts};
+use rhumb_ledger::intent::canon;
 use rhumb_ledger::intent::config::MinProvenance;
-use sha2::{Digest as _, Sha256};
 
 pub use handle::PolicyHandle;
 pub use rule::Subject;
@@ -139,8 +139,8 @@ impl Policies {
 }
 
 fn id(name: &str, written: &[u8]) -> String {
-    let digest = Sha256::digest(written);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = canon::digest(written);
+    let hex = digest.strip_prefix("sha256:").unwrap_or(&digest);
     format!("{name}@{}", hex.get(..DIGEST_CHARS).unwrap_or_default())
 }
 

@@ -20,6 +20,15 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// By its name in policies; `None` where it is none.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "enforce" => Some(Self::Enforce),
+            "shadow" => Some(Self::Shadow),
+            _ => None,
+        }
+    }
+
     /// Of a message; `None` where it says nothing.
     pub fn of(mode: v1::Mode) -> Option<Self> {
         match mode {

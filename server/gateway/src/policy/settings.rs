@@ -1,13 +1,14 @@
 //! The keys of `[defaults]` and of a rule's `set`: each may be left out, and changes one part of a ruling.
 
-use rhumb_drift::Verdict;
-use rhumb_ledger::intent::config::Provenance;
+use rhumb_drift::{Policy as Verdicts, Verdict};
+use rhumb_ledger::intent::config::{MinProvenance, Provenance};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::marker::PhantomData;
 
 use super::ruling::{ByEffect, Missing, Mode, Outcome, Ruling};
+use crate::surface::Surface;
 
 /// A value for both effects, or one for each; what is left out stays as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,26 +132,15 @@ impl Settings {
     /// # Errors
     /// Names the key.
     pub fn check(&self) -> Result<(), String> {
-        for (key, value) in [("threshold", self.threshold), ("far", self.far)] {
-            if value.is_some_and(|v| !(0.0..=1.0).contains(&v)) {
-                return Err(format!("{key}: needs a number from 0 to 1"));
-            }
+        if self.threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
+            return Err("threshold: needs a number from 0 to 1".to_owned());
         }
         if self.changed_tool == Some(Verdict::Abstain) {
             return Err("changed_tool: ABSTAIN is no floor; ALLOW switches it off".to_owned());
         }
-        let never_allowed = [
-            ("truncated_read", self.truncated_read),
-            ("truncated_write", self.truncated_write),
-            ("no_anchor", self.no_anchor),
-            ("intent_refused", self.intent_refused),
-            ("unparsable", self.unparsable),
-        ];
-        match never_allowed.iter().find(|(_, verdict)| *verdict == Some(Verdict::Allow)) {
-            Some((key, _)) => {
-                Err(format!("{key}: what was not seen whole cannot be ALLOW; WARN lets it pass"))
-            }
-            None => Ok(()),
-        }
+        // The rest are verdicts, for which the configuration's own check holds; what is not set here is good.
+        let mut ruling = Ruling::base(&Verdicts::default(), MinProvenance::default(), Surface::default());
+        self.apply(&mut ruling);
+        ruling.verdicts.check()
     }
 }

@@ -1,17 +1,15 @@
 //! `DriftService`: messages in, decisions, messages out.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::stream::{Stream, StreamExt as _};
 use rhumb_engine::Lane;
+use rhumb_gateway::Front;
 use rhumb_gateway::batch::{at_most_many, decide_all, decide_one};
 use rhumb_gateway::caller::Caller;
 use rhumb_gateway::chain::score_chain;
 use rhumb_gateway::front::Deadline;
-use rhumb_gateway::unscored::Unscored;
-use rhumb_gateway::{Decider, DeciderWatch};
 use rhumb_proto::v1::drift_service_server::DriftService;
 use rhumb_proto::v1::{
     EngineStats, GetStatsRequest, ScoreBatchRequest, ScoreBatchResponse, ScoreChainRequest,
@@ -24,28 +22,15 @@ use super::{errors, stats};
 /// The service.
 #[derive(Clone)]
 pub struct DriftApi {
-    decider: DeciderWatch,
+    front: Front,
     default_deadline: Duration,
     stream_concurrency: usize,
-    unscored: Arc<Unscored>,
 }
 
 impl DriftApi {
     /// A service over an engine that may come later.
-    pub fn new(
-        decider: DeciderWatch,
-        default_deadline: Duration,
-        stream_concurrency: usize,
-        unscored: Arc<Unscored>,
-    ) -> Self {
-        Self { decider, default_deadline, stream_concurrency, unscored }
-    }
-
-    fn decider(&self) -> Result<Decider, Status> {
-        self.decider
-            .borrow()
-            .clone()
-            .ok_or_else(|| errors::unavailable("the model is loading, or the server is draining"))
+    pub fn new(front: Front, default_deadline: Duration, stream_concurrency: usize) -> Self {
+        Self { front, default_deadline, stream_concurrency }
     }
 
     /// When the caller stops waiting: its own deadline, counted from the head of its call, else the configured one.
@@ -58,7 +43,7 @@ impl DriftApi {
 #[tonic::async_trait]
 impl DriftService for DriftApi {
     async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
-        let decider = self.decider()?;
+        let decider = self.front.decider()?;
         let caller = Caller::of(&request, Lane::Enforcement)?;
         let call = caller.one(self.deadline(request.extensions()));
         let decided = decider.decide(request.into_inner(), &caller, &call).await;
@@ -69,7 +54,7 @@ impl DriftService for DriftApi {
         &self,
         request: Request<ScoreBatchRequest>,
     ) -> Result<Response<ScoreBatchResponse>, Status> {
-        let decider = &self.decider()?;
+        let decider = &self.front.decider()?;
         let caller = &Caller::of(&request, Lane::Bulk)?;
         let call = caller.one_of_many(self.deadline(request.extensions()));
         let responses = decide_all(decider, request.into_inner().requests, caller, &call).await?;
@@ -82,7 +67,7 @@ impl DriftService for DriftApi {
         &self,
         request: Request<Streaming<ScoreRequest>>,
     ) -> Result<Response<Self::ScoreStreamStream>, Status> {
-        let decider = self.decider()?;
+        let decider = self.front.decider()?;
         // A stream may live for hours; each of its requests has the configured time.
         let wait = self.default_deadline;
         let caller = Caller::of(&request, Lane::Bulk)?;
@@ -98,7 +83,7 @@ impl DriftService for DriftApi {
         &self,
         request: Request<ScoreChainRequest>,
     ) -> Result<Response<ScoreChainResponse>, Status> {
-        let decider = self.decider()?;
+        let decider = self.front.decider()?;
         let caller = Caller::of(&request, Lane::Interactive)?;
         let call = caller.one_of_many(self.deadline(request.extensions()));
         let request = request.into_inner();
@@ -109,7 +94,7 @@ impl DriftService for DriftApi {
     }
 
     async fn get_stats(&self, _: Request<GetStatsRequest>) -> Result<Response<EngineStats>, Status> {
-        let stats = self.decider()?.engine.stats();
-        Ok(Response::new(stats::message(&stats, self.unscored.counts())))
+        let stats = self.front.decider()?.engine.stats();
+        Ok(Response::new(stats::message(&stats, self.front.unscored().counts())))
     }
 }

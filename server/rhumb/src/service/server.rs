@@ -67,7 +67,7 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
         .layer(AuthLayer { callers, openshell_has_keys: keys.is_some() })
         .add_service(health_service)
         .add_service(reflection()?)
-        .add_service(drift_service(&config.server, watched.clone(), &front))
+        .add_service(drift_service(&config.server, front.clone()))
         .add_service(intent_service(&config.server, watched.clone()))
         .add_service(envoy_service(&config.server, front.clone()))
         .add_service(ledger_service(&config.server, watched, folder))
@@ -266,13 +266,9 @@ fn ledger_service(
         .max_encoding_message_size(usize::MAX)
 }
 
-fn drift_service(
-    config: &ServerConfig,
-    decider: DeciderWatch,
-    front: &Front,
-) -> DriftServiceServer<DriftApi> {
+fn drift_service(config: &ServerConfig, front: Front) -> DriftServiceServer<DriftApi> {
     let wait = Duration::from_millis(config.default_deadline_ms);
-    let api = DriftApi::new(decider, wait, config.stream_concurrency, Arc::clone(front.unscored()));
+    let api = DriftApi::new(front, wait, config.stream_concurrency);
     DriftServiceServer::new(api)
         .max_decoding_message_size(config.max_message_bytes)
         .max_encoding_message_size(config.max_message_bytes)

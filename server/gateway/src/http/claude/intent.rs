@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 
 use rhumb_drift::action::is_anchor;
-use rhumb_ledger::intent::carriers::{CarriedKey, Carriers};
+use rhumb_ledger::intent::carriers::Carriers;
 use rhumb_ledger::intent::register::{Amendment, Registration};
 use rhumb_ledger::intent::registry::{Caller as Registrar, Outcome};
 use rhumb_ledger::intent::{canon, reason};
@@ -15,6 +15,7 @@ use rhumb_ledger::record::{Approval, IntentRef};
 use rhumb_ledger::{BindingKey, BindingKind, IntentVersion, LedgerError, Read, Refusal, RefusalKind};
 
 use crate::caller::Caller;
+use crate::carried::Carried;
 use crate::http::config::Which;
 use crate::site::Site;
 
@@ -129,7 +130,7 @@ impl Session {
         let carriers = Carriers {
             tenant: self.tenant.clone(),
             caller: (!self.caller.is_empty()).then(|| self.caller.clone()),
-            keys: vec![CarriedKey { key: key.clone(), is_proven: false }],
+            keys: vec![Carried::said(key.clone())],
             ..Carriers::default()
         };
         // What is asked to be opened is what was found, whether its words are kept or not.

@@ -21,6 +21,7 @@ use super::repeats::Same;
 use super::tokens::token_decides;
 use super::{Asked, Inside, Reply};
 use crate::caller::Caller;
+use crate::policy::Mode;
 use answer::{Held, none, settle};
 use memory::{Remembered, Whose};
 use read::{Guarded, Side, is_shown};
@@ -160,11 +161,7 @@ fn of_key(key: &str) -> String {
 }
 
 fn mode(text: &str) -> v1::Mode {
-    match text.to_ascii_lowercase().as_str() {
-        "shadow" => v1::Mode::Shadow,
-        "enforce" => v1::Mode::Enforce,
-        _ => v1::Mode::Unspecified,
-    }
+    Mode::named(&text.to_ascii_lowercase()).map_or(v1::Mode::Unspecified, Mode::message)
 }
 
 fn request_id(call_id: &str, proposed: &ToolCall, place: usize) -> String {
