@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/bundles/minilm.calibration.json");
-
 /// The built-in calibration with a weight on every feature: with it, a difference in any of them, however small, is a
 /// difference in drift.
 pub fn every_feature_counts() -> String {
-    let text = std::fs::read_to_string(BUILT_IN).unwrap();
+    let text =
+        std::fs::read_to_string(crate::in_repository("models/bundles/minilm.calibration.json")).unwrap();
     let mut calibration: Value = serde_json::from_str(&text).unwrap();
     calibration["name"] = json!("every-feature");
     for head in ["call", "bare"] {

@@ -20,7 +20,17 @@ pub mod score;
 pub mod server;
 pub mod tokens;
 
+use std::path::{Path, PathBuf};
+
 pub use http::HttpServer;
 pub use program::{Run, run};
 pub use score::{Answers, score_lines};
 pub use server::{Client, Server};
+
+/// A file or folder of the repository.
+///
+/// Asked for when a test runs: a build that two checkouts share remembers the folder of the one that built it.
+pub fn in_repository(path: &str) -> PathBuf {
+    let tests = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&tests).join("..").join(path)
+}

@@ -340,7 +340,7 @@ async fn responses_always_pass_and_broken_lists_do_no_harm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_watches_and_stops_nothing() {
-    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/examples/agentgateway");
+    let example = rhumb_tests::in_repository("scripts/examples/agentgateway");
     let read = |name: &str| std::fs::read_to_string(example.join(name)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policy.toml"), read("policy.toml")).unwrap();

@@ -12,7 +12,7 @@ use rhumb_tests::samples::BILL;
 use serde_json::{Value, json};
 
 fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/examples").join(name)
+    rhumb_tests::in_repository("scripts/examples").join(name)
 }
 
 fn text(name: &str) -> String {

@@ -121,7 +121,7 @@ pub fn example(rhumb: SocketAddr, tools: SocketAddr, edits: &[Edit<'_>]) -> Stri
 
 /// The example as it lies in the repository.
 pub fn example_file() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/examples/envoy/envoy.yaml")
+    crate::in_repository("scripts/examples/envoy/envoy.yaml")
 }
 
 /// What Envoy says of a configuration.

@@ -13,8 +13,7 @@ use serde_json::json;
 use crate::{Site, made};
 
 fn example(name: &str) -> String {
-    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/examples/openshell");
-    std::fs::read_to_string(folder.join(name)).unwrap()
+    std::fs::read_to_string(rhumb_tests::in_repository("scripts/examples/openshell").join(name)).unwrap()
 }
 
 /// The example as it is, but for the places of its files, and the certificates that a test has none of.
