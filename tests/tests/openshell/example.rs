@@ -1,6 +1,6 @@
 //! The configurations that people start from.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rhumb_proto::openshell::middleware::Decision;
 use rhumb_tests::Server;
