@@ -8,6 +8,7 @@
 pub mod authority;
 pub mod calibration;
 pub mod claude;
+pub mod drivers;
 pub mod envoy;
 pub mod http;
 pub mod litellm;
