@@ -12,9 +12,6 @@
 #include <vector>
 
 #include "fiber.h"
-#ifdef __F16C__
-#include <immintrin.h>
-#endif
 
 namespace emulation {
 
@@ -69,13 +66,17 @@ struct Block {
     bool is_blocked(const Thread& thread) const;
 };
 
-thread_local Block block;
+thread_local Block own_block;
+/// Of the OS thread: a plain pointer, as this is looked at at every instruction.
+thread_local Block* current_block = nullptr;
+
+inline Block& block() { return *current_block; }
 
 [[noreturn]] void fault(const std::string& what) { throw std::runtime_error(what); }
 
 /// Stays away until somebody else has done what this thread waits for.
 void wait() {
-    Thread& own = block.thread();
+    Thread& own = block().thread();
     own.fiber.leave();
     place = own.place;
 }
@@ -83,16 +84,16 @@ void wait() {
 /// Where every fiber begins. What it throws ends the launch.
 void enter() {
     try {
-        block.kernel->body(block.arguments);
-        if (!block.thread().groups.empty() || !block.thread().open.empty())
-            for (const auto& group : block.thread().groups)
+        block().kernel->body(block().arguments);
+        if (!block().thread().groups.empty() || !block().thread().open.empty())
+            for (const auto& group : block().thread().groups)
                 if (!group.empty()) fault("a thread ended with copies under way");
     } catch (...) {
-        block.failure = std::current_exception();
+        block().failure = std::current_exception();
     }
-    block.thread().ended = true;
-    ++block.ended;
-    block.thread().fiber.leave();
+    block().thread().ended = true;
+    ++block().ended;
+    block().thread().fiber.leave();
     std::abort();  // an ended fiber is not resumed
 }
 
@@ -149,7 +150,7 @@ void Block::run(Dim block_size, Dim at, Dim grid) {
 /// Whether these bytes lie in the block's shared memory.
 void check_shared(const void* address, size_t bytes) {
     const auto* at = static_cast<const unsigned char*>(address);
-    if (at < block.shared || at + bytes > block.shared + block.shared_bytes) fault("an address beyond shared memory");
+    if (at < block().shared || at + bytes > block().shared + block().shared_bytes) fault("an address beyond shared memory");
     if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0) fault("a misaligned address in shared memory");
 }
 
@@ -173,22 +174,24 @@ void load(Lane* const (&lanes)[WARP], bool transposed) {
     }
 }
 
-float half_of(unsigned pair, unsigned which) { return from_half(static_cast<std::uint16_t>(pair >> 16 * which)); }
-
 /// d[16 x 8] += a[16 x 16] * b[16 x 8], laid out over the lanes as the instruction has it.
 void multiply(Lane* const (&lanes)[WARP]) {
-    float a[16][16], b[16][8];
+    std::uint16_t halves[16 * 16 + 16 * 8];
+    std::uint16_t *const a_bits = halves, *const b_bits = halves + 16 * 16;
     for (unsigned i = 0; i < WARP; ++i) {
         const unsigned group = i / 4, pair = i % 4 * 2;
-        for (unsigned p = 0; p < 4; ++p)
-            for (unsigned w = 0; w < 2; ++w) a[group + p % 2 * 8][pair + w + p / 2 * 8] = half_of(lanes[i]->a[p], w);
+        for (unsigned p = 0; p < 4; ++p) std::memcpy(a_bits + (group + p % 2 * 8) * 16 + pair + p / 2 * 8, lanes[i]->a + p, 4);
         for (unsigned p = 0; p < 2; ++p)
-            for (unsigned w = 0; w < 2; ++w) b[pair + w + p * 8][group] = half_of(lanes[i]->b[p], w);
+            for (unsigned w = 0; w < 2; ++w)
+                b_bits[(pair + w + p * 8) * 8 + group] = static_cast<std::uint16_t>(lanes[i]->b[p] >> 16 * w);
     }
+    float values[16 * 16 + 16 * 8];
+    for (unsigned i = 0; i < 16 * 16 + 16 * 8; ++i) values[i] = from_half(halves[i]);
+    const float *const a = values, *const b = values + 16 * 16;
     float sums[16][8] = {};
     for (unsigned row = 0; row < 16; ++row)
         for (unsigned k = 0; k < 16; ++k)
-            for (unsigned column = 0; column < 8; ++column) sums[row][column] += a[row][k] * b[k][column];
+            for (unsigned column = 0; column < 8; ++column) sums[row][column] += a[row * 16 + k] * b[k * 8 + column];
     for (unsigned i = 0; i < WARP; ++i)
         for (unsigned p = 0; p < 4; ++p) lanes[i]->sums[p] += sums[i / 4 + p / 2 * 8][i % 4 * 2 + p % 2];
 }
@@ -204,20 +207,20 @@ void execute(Together what, Lane* const (&lanes)[WARP]) {
 
 }  // namespace
 
-unsigned char* shared_memory() { return block.shared; }
+unsigned char* shared_memory() { return block().shared; }
 
 void barrier() {
-    Thread& own = block.thread();
-    own.barrier = block.barriers + 1;
-    if (++block.waiting < block.size) return wait();
-    block.waiting = 0;
-    ++block.barriers;
+    Thread& own = block().thread();
+    own.barrier = block().barriers + 1;
+    if (++block().waiting < block().size) return wait();
+    block().waiting = 0;
+    ++block().barriers;
 }
 
 void together(Together what, Lane& lane) {
-    Thread& own = block.thread();
+    Thread& own = block().thread();
     const unsigned number = own.place.thread.x;
-    Warp& warp = block.warps[number / WARP];
+    Warp& warp = block().warps[number / WARP];
     if (warp.come == 0) warp.what = what;
     if (warp.what != what) fault("lanes of one warp execute different instructions");
     warp.lanes[number % WARP] = &lane;
@@ -233,17 +236,17 @@ void copy_async(void* to, const void* from, bool valid) {
     if (reinterpret_cast<std::uintptr_t>(from) % COPY != 0) fault("a copy from a misaligned address");
     // Hardware may write at any time from now on; nobody may rely on the old or the new value.
     std::memset(to, 0xff, COPY);
-    block.thread().open.push_back({to, from, valid});
+    block().thread().open.push_back({to, from, valid});
 }
 
 void copy_commit() {
-    Thread& own = block.thread();
+    Thread& own = block().thread();
     own.groups.push_back(std::move(own.open));
     own.open.clear();
 }
 
 void copy_wait(unsigned pending) {
-    Thread& own = block.thread();
+    Thread& own = block().thread();
     while (own.groups.size() > pending) {
         for (const Copy& copy : own.groups.front()) {
             if (copy.valid)
@@ -255,10 +258,7 @@ void copy_wait(unsigned pending) {
     }
 }
 
-#ifdef __F16C__
-std::uint16_t to_half(float value) { return static_cast<std::uint16_t>(_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT)); }
-float from_half(std::uint16_t bits) { return _cvtsh_ss(bits); }
-#else
+#ifndef __F16C__
 std::uint16_t to_half(float value) {
     std::uint32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
@@ -297,17 +297,18 @@ void launch(const Kernel& kernel, Dim grid, Dim size, size_t shared_bytes, void*
     std::mutex guard;
     std::exception_ptr failure;
     const auto work = [&] {
-        block.kernel = &kernel;
-        block.arguments = arguments;
-        block.size = size.x;
-        block.shared_bytes = shared_bytes;
-        block.memory.resize(shared_bytes + 128);
-        const auto start = reinterpret_cast<std::uintptr_t>(block.memory.data());
-        block.shared = block.memory.data() + (128 - start % 128) % 128;
+        current_block = &own_block;
+        block().kernel = &kernel;
+        block().arguments = arguments;
+        block().size = size.x;
+        block().shared_bytes = shared_bytes;
+        block().memory.resize(shared_bytes + 128);
+        const auto start = reinterpret_cast<std::uintptr_t>(block().memory.data());
+        block().shared = block().memory.data() + (128 - start % 128) % 128;
         try {
             for (size_t i; (i = next.fetch_add(1)) < blocks;) {
                 const auto x = static_cast<unsigned>(i % grid.x), rest = static_cast<unsigned>(i / grid.x);
-                block.run(size, {x, rest % grid.y, rest / grid.y}, grid);
+                block().run(size, {x, rest % grid.y, rest / grid.y}, grid);
             }
         } catch (...) {
             const std::lock_guard<std::mutex> lock(guard);

@@ -10,6 +10,10 @@
 #include <cstdint>
 #include <cstring>
 
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+
 #include "launch.h"
 
 #define __global__
@@ -66,8 +70,13 @@ void copy_async(void* to, const void* from, bool valid);
 void copy_commit();
 void copy_wait(unsigned pending);
 
+#ifdef __F16C__
+inline std::uint16_t to_half(float value) { return static_cast<std::uint16_t>(_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT)); }
+inline float from_half(std::uint16_t bits) { return _cvtsh_ss(bits); }
+#else
 std::uint16_t to_half(float value);
 float from_half(std::uint16_t bits);
+#endif
 
 }  // namespace emulation
 

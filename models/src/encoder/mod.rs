@@ -2,7 +2,9 @@
 
 pub mod config;
 pub mod cpu;
+pub mod cuda;
 pub mod reference;
+mod weights;
 
 /// What every encoder does. One thread owns an encoder; it may use more threads inside.
 ///
@@ -72,6 +74,14 @@ pub enum EncoderError {
     /// The computation failed.
     #[error("encoder: {0}")]
     Compute(String),
+    /// The device is lost: this encoder will not work again.
+    #[error("device {device}: {problem}")]
+    Device {
+        /// Which, for example `cuda:0`.
+        device: String,
+        /// What it said.
+        problem: String,
+    },
     /// The self-test against golden vectors failed.
     #[error("self-test: {0}")]
     SelfTest(String),

@@ -22,7 +22,6 @@ mod rows;
 mod rows_avx512;
 pub mod smoothing;
 mod team;
-mod weights;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +32,7 @@ use safetensors::SafeTensors;
 use self::model::{Model, Scratch};
 use self::plan::Plan;
 pub use self::product::Kernel;
+pub(super) use self::rows::Norm;
 use self::smoothing::Smoothing;
 use self::team::{Team, Threads};
 use super::config::BertConfig;

@@ -13,9 +13,9 @@ use super::product::{Activation, Kernel, Operand, OperandParts, Product, room};
 use super::rows::{Norm, Source, add_and_normalize, add_rows_and_normalize};
 use super::smoothing::{PRODUCTS, Smoothing};
 use super::team::Team;
-use super::weights::Weights;
 use crate::encoder::EncoderError;
 use crate::encoder::config::BertConfig;
+use crate::encoder::weights::Weights;
 
 /// A model on packed weights.
 pub struct Model {

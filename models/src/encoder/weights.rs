@@ -2,7 +2,7 @@
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::rows::Norm;
+use super::cpu::Norm;
 use crate::encoder::EncoderError;
 use crate::encoder::config::BertConfig;
 
@@ -29,7 +29,11 @@ impl<'a> Weights<'a> {
         let tensor = self.tensors.tensor(&name).map_err(|e| fail(e.to_string()))?;
         let values: Vec<f32> = match tensor.dtype() {
             Dtype::F32 => tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-            other => return Err(fail(format!("{other:?} is not supported, only F32"))),
+            Dtype::F16 => {
+                let halves = tensor.data().as_chunks::<2>().0.iter();
+                halves.map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()
+            }
+            other => return Err(fail(format!("{other:?} is not supported, only F32 and F16"))),
         };
         if values.len() != elements {
             return Err(fail(format!("{} elements, {elements} expected", values.len())));

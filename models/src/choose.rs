@@ -1,0 +1,111 @@
+//! Where a model is computed: asked for, or the best that is there.
+
+use std::sync::OnceLock;
+
+use crate::bundle::Bundle;
+use crate::encoder::cpu::smoothing::Smoothing;
+use crate::encoder::cpu::{Arithmetic, CpuEncoder, Kernel};
+use crate::encoder::cuda::{self, CudaEncoder, CudaOptions};
+use crate::encoder::reference::ReferenceEncoder;
+use crate::encoder::{Encoder, EncoderError};
+use crate::load::{Device, LoadOptions, Precision};
+
+/// Encoders of one model.
+pub struct Chosen {
+    /// At least one, each for a thread of its own.
+    pub encoders: Vec<Box<dyn Encoder>>,
+    /// Which device, and why; for a person.
+    pub why: String,
+}
+
+/// Checks encoders before they are used, for example against golden vectors.
+pub type Check<'a> = &'a mut dyn FnMut(&mut [Box<dyn Encoder>]) -> Result<(), EncoderError>;
+
+/// Loads a bundle where it is asked for. `auto` takes every GPU that works and can hold the model, else the CPU; a GPU that
+/// fails the check is none.
+///
+/// # Errors
+/// What was asked for is not to be had, or does not pass the check.
+pub fn choose(bundle: &Bundle, options: LoadOptions, check: Check<'_>) -> Result<Chosen, EncoderError> {
+    let on_cpu = |why: String| -> Result<Chosen, EncoderError> {
+        let encoder = cpu(bundle, options)?;
+        let why = format!("cpu ({}): {why}", encoder.info().backend);
+        Ok(Chosen { encoders: vec![encoder], why })
+    };
+    let of_cpu = matches!(options.precision, Precision::F32 | Precision::Int8);
+    let mut chosen = match options.device {
+        Device::Auto if options.reference => on_cpu("the reference encoder computes there".to_owned()),
+        Device::Cpu => on_cpu("asked for".to_owned()),
+        Device::Auto if of_cpu => on_cpu(format!("{} is computed there", options.precision)),
+        Device::Cuda(_) if options.reference || of_cpu => Err(EncoderError::Unavailable(format!(
+            "device {}: a GPU computes in f16; use --precision f16 or auto, or --device cpu",
+            options.device
+        ))),
+        Device::Cuda(number) => gpus(bundle, number, options).map_err(|e| asked_for(options.device, e)),
+        Device::Auto => {
+            let checked = gpus(bundle, None, options).and_then(|mut chosen| {
+                check(&mut chosen.encoders)?;
+                Ok(chosen)
+            });
+            match checked {
+                Ok(chosen) => return Ok(chosen),
+                Err(e) if options.precision == Precision::F16 => Err(asked_for(options.device, e)),
+                Err(e) => on_cpu(format!("no GPU: {e}")),
+            }
+        }
+    }?;
+    check(&mut chosen.encoders)?;
+    Ok(chosen)
+}
+
+fn asked_for(device: Device, error: EncoderError) -> EncoderError {
+    match error {
+        EncoderError::Unavailable(why) => EncoderError::Unavailable(format!("device {device}: {why}")),
+        other => other,
+    }
+}
+
+/// Unless asked otherwise int8 where it is known to be good, else f32. `rhumb eval` gives the same figures for both.
+fn cpu(bundle: &Bundle, options: LoadOptions) -> Result<Box<dyn Encoder>, EncoderError> {
+    let threads = options.threads;
+    let arithmetic = match options.precision {
+        _ if options.reference => return Ok(Box::new(ReferenceEncoder::load(bundle, threads)?)),
+        Precision::Auto if Smoothing::suits(&bundle.manifest.digest()) => Arithmetic::Int8,
+        Precision::Auto | Precision::F32 => Arithmetic::F32,
+        Precision::Int8 => Arithmetic::Int8,
+        Precision::F16 => {
+            let problem = "precision f16: the CPU computes in f32 or int8; use --precision f32, int8 or auto";
+            return Err(EncoderError::Unavailable(problem.to_owned()));
+        }
+    };
+    Ok(Box::new(CpuEncoder::load(bundle, arithmetic, threads, Kernel::Best)?))
+}
+
+/// Every GPU that can be used, or the one asked for.
+fn gpus(bundle: &Bundle, number: Option<u32>, options: LoadOptions) -> Result<Chosen, EncoderError> {
+    let found = match number {
+        Some(_) => cuda::find(number),
+        // Looked for once: a command that loads several times says the same each time.
+        None => {
+            static ALL: OnceLock<Result<Vec<cuda::Found>, String>> = OnceLock::new();
+            ALL.get_or_init(|| cuda::find(None)).clone()
+        }
+    };
+    let found = found.map_err(EncoderError::Unavailable)?;
+    let cuda = CudaOptions { memory_mb: options.gpu_memory_mb };
+    let (mut encoders, mut why, mut refused) = (Vec::<Box<dyn Encoder>>::new(), Vec::new(), Vec::new());
+    for device in found {
+        match CudaEncoder::load(bundle, device.number, cuda) {
+            Ok(loaded) => {
+                encoders.extend(loaded.into_iter().map(|encoder| Box::new(encoder) as Box<dyn Encoder>));
+                why.push(device.text);
+            }
+            Err(e) => refused.push(e.to_string()),
+        }
+    }
+    if encoders.is_empty() {
+        return Err(EncoderError::Unavailable(refused.join("; ")));
+    }
+    why.extend(refused.into_iter().map(|e| format!("not used: {e}")));
+    Ok(Chosen { encoders, why: why.join("; ") })
+}
