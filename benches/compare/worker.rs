@@ -45,9 +45,9 @@ pub trait Embed {
 
 impl Embed for Loaded {
     fn embed(&mut self, texts: &[&str]) -> Result<Output, Failure> {
-        let ids = tokenize(&self.tokenizer, texts, self.encoder.info().max_length)?;
+        let ids = tokenize(&self.tokenizer, texts, self.info()?.max_length)?;
         let batch: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-        let vectors = self.encoder.encode(&batch)?.into_iter().map(|e| e.pooled).collect();
+        let vectors = self.encoder()?.encode(&batch)?.into_iter().map(|e| e.pooled).collect();
         Ok(Output { ids, vectors })
     }
 }
@@ -113,7 +113,7 @@ fn open(
         }
     };
     let loaded = load(&bundle, options)?;
-    let info = loaded.encoder.info();
+    let info = loaded.info()?;
     let about = serde_json::json!({
         "backend": info.backend, "precision": info.precision, "threads": info.threads, "digest": info.digest,
     });

@@ -7,7 +7,7 @@ use crate::bundle::Bundle;
 use crate::encoder::cpu::smoothing::Smoothing;
 use crate::encoder::cpu::{Arithmetic, CpuEncoder, Kernel};
 use crate::encoder::reference::ReferenceEncoder;
-use crate::encoder::{Encoder, EncoderError};
+use crate::encoder::{Encoder, EncoderError, EncoderInfo};
 use crate::golden::{Agreement, Golden};
 use crate::tokenizer::Tokenizer;
 
@@ -92,10 +92,35 @@ pub struct LoadOptions {
 pub struct Loaded {
     /// Text to token ids.
     pub tokenizer: Tokenizer,
-    /// Token ids to vectors.
-    pub encoder: Box<dyn Encoder>,
+    /// Token ids to vectors: one or more of the same model, each for a thread of its own.
+    pub encoders: Vec<Box<dyn Encoder>>,
     /// Absent for a bundle without golden vectors.
     pub self_test: Option<Agreement>,
+}
+
+impl Loaded {
+    /// What the encoders are.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn info(&self) -> Result<&EncoderInfo, EncoderError> {
+        self.encoders.first().map(|encoder| encoder.info()).ok_or_else(none)
+    }
+
+    /// The first encoder, for callers with one thread.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn encoder(&mut self) -> Result<&mut dyn Encoder, EncoderError> {
+        match self.encoders.first_mut() {
+            Some(encoder) => Ok(encoder.as_mut()),
+            None => Err(none()),
+        }
+    }
+}
+
+fn none() -> EncoderError {
+    EncoderError::Unavailable("no encoder was loaded".to_owned())
 }
 
 /// Every this many golden texts are part of the self-test at load: enough to notice a broken build, few enough to start
@@ -114,7 +139,7 @@ pub fn load(bundle: &Bundle, options: LoadOptions) -> Result<Loaded, EncoderErro
     let tokenizer = Tokenizer::from_bytes(&bundle.tokenizer)?;
     let mut encoder = encoder(bundle, options)?;
     let self_test = self_test(&bundle.manifest.digest(), &tokenizer, encoder.as_mut())?;
-    Ok(Loaded { tokenizer, encoder, self_test })
+    Ok(Loaded { tokenizer, encoders: vec![encoder], self_test })
 }
 
 /// Unless asked otherwise int8 where it is known to be good, else f32. `rhumb eval` gives the same figures for both.

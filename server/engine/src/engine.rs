@@ -21,9 +21,9 @@ use crate::request::off_thread;
 use crate::scheduler::{Scheduler, now};
 use crate::stats::{Counted, EngineStats};
 use crate::vectors::Vectors;
-use crate::worker::run;
+use crate::worker::Seat;
 
-/// Scores actions. Cheap to clone; all clones share one encoder and its caches.
+/// Scores actions. Cheap to clone; all clones share the encoders and the caches.
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
 }
 
 impl Drop for Shared {
-    /// The encoder thread ends.
+    /// The encoder threads end.
     fn drop(&mut self) {
         self.scheduler.close();
     }
@@ -64,23 +64,23 @@ const WARM_UP: &str =
     "pay the electricity bill of last month to the account of the city and send the receipt to me";
 
 impl Engine {
-    /// Starts the encoder thread. It ends when the last clone of the engine is dropped; the handle tells. The thread warms
-    /// the encoder up first; see [`Engine::ready`].
+    /// Starts a thread for each encoder; all of them are to be the same model. They end when the last clone of the engine is
+    /// dropped; the handles tell. Each one warms its encoder up first; see [`Engine::ready`].
     ///
     /// # Errors
-    /// If the thread cannot be started.
+    /// If there is no encoder, if one is of another model, or if a thread cannot be started.
     pub fn start(
         tokenizer: Tokenizer,
-        mut encoder: Box<dyn Encoder>,
+        encoders: Vec<Box<dyn Encoder>>,
         calibration: Calibration,
         policy: Policy,
         config: EngineConfig,
-    ) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let scheduler = Arc::new(Scheduler::new(&config));
+    ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
+        let scheduler = Arc::new(Scheduler::new(&config, encoders.len()));
         let decisions = config.decision_cache_mb;
         let shared = Arc::new(Shared {
             tokenizer,
-            info: encoder.info().clone(),
+            info: common(&encoders)?,
             calibration_id: calibration.id(),
             chain_parameters: calibration.chain(),
             calibration,
@@ -93,11 +93,16 @@ impl Engine {
             heavy: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
             config: config.clone(),
         });
-        let warm_up = shared.warm_up();
-        let thread = std::thread::Builder::new()
-            .name("rhumb-encoder".into())
-            .spawn(move || run(&scheduler, encoder.as_mut(), warm_up.as_deref(), &config))?;
-        Ok((Self { shared }, thread))
+        let warm_up: Option<Arc<[u32]>> = shared.warm_up().map(Arc::from);
+        let start = |(number, mut encoder): (usize, Box<dyn Encoder>)| {
+            let seat = Seat::new(Arc::clone(&scheduler), number, config.clone());
+            let warm_up = warm_up.clone();
+            std::thread::Builder::new()
+                .name(format!("rhumb-encoder-{number}"))
+                .spawn(move || seat.run(encoder.as_mut(), warm_up.as_deref()))
+        };
+        let threads = encoders.into_iter().enumerate().map(start).collect::<Result<_, _>>()?;
+        Ok((Self { shared }, threads))
     }
 
     /// What encodes.
@@ -130,7 +135,7 @@ impl Engine {
         &self.shared.config.limits
     }
 
-    /// Waits until the encoder is warm and its speed measured. Requests are taken before that too.
+    /// Waits until every encoder is warm and its speed measured. Requests are taken before that too.
     pub async fn ready(&self) {
         self.shared.scheduler.ready().await;
     }
@@ -233,6 +238,20 @@ impl Engine {
         })
         .await
     }
+}
+
+/// What all encoders are. Vectors of different models cannot be compared.
+fn common(encoders: &[Box<dyn Encoder>]) -> std::io::Result<EncoderInfo> {
+    let invalid = |problem| std::io::Error::new(std::io::ErrorKind::InvalidInput, problem);
+    let first = encoders.first().ok_or_else(|| invalid("there is no encoder"))?.info();
+    match encoders.iter().all(|encoder| same_model(first, encoder.info())) {
+        true => Ok(first.clone()),
+        false => Err(invalid("the encoders are of different models")),
+    }
+}
+
+fn same_model(a: &EncoderInfo, b: &EncoderInfo) -> bool {
+    (&a.digest, a.width, a.max_length) == (&b.digest, b.width, b.max_length)
 }
 
 fn has_tokens(vectors: &TextVectors) -> bool {

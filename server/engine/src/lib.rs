@@ -2,7 +2,7 @@
 //!
 //! [`Engine::score`] is the one way to a score: the server, the command line and the tests all go through it. It looks into
 //! the cache of answers, folds the text, looks into the caches of vectors, tokenizes what is new on the caller's side, and
-//! hands token ids to [`schedule`], which decides what the one thread that owns the encoder computes next, and what is
+//! hands token ids to [`schedule`], which decides what the threads that own the encoders compute next, and what is
 //! refused at once.
 
 pub mod answer;

@@ -1,4 +1,4 @@
-//! The queue between async callers and the encoder thread: a lock held for microseconds, and a channel for each answer.
+//! The queue between async callers and the encoder threads: a lock held for microseconds, and a channel for each answer.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ struct State {
     queue: Queue<ReplyTo, Encoding>,
     /// No engine is left, or no encoder.
     closed: bool,
+    /// Encoders that are not warm yet.
+    cold: usize,
 }
 
 /// The texts of one request, computed.
@@ -59,9 +61,9 @@ impl Drop for Leave<'_> {
 }
 
 impl Scheduler {
-    /// An empty queue.
-    pub fn new(config: &EngineConfig) -> Self {
-        let state = State { queue: Queue::new(config), closed: false };
+    /// An empty queue before so many encoders.
+    pub fn new(config: &EngineConfig, encoders: usize) -> Self {
+        let state = State { queue: Queue::new(config, encoders), closed: false, cold: encoders };
         Self { state: Mutex::new(state), wake: Condvar::new(), ready: watch::Sender::new(false) }
     }
 
@@ -120,14 +122,22 @@ impl Scheduler {
         Ok(ticket)
     }
 
-    /// Takes the encoder's answer for the batch before, and waits for the next; `None` when no engine is left.
-    pub(crate) fn next_batch(&self, done: Option<(Batch, Result<Vec<Encoding>, String>)>) -> Option<Batch> {
+    /// Takes an encoder's answer for its batch before, and waits for its next; `None` when no engine is left.
+    pub(crate) fn next_batch(
+        &self,
+        encoder: usize,
+        done: Option<(Batch, Result<Vec<Encoding>, String>)>,
+    ) -> Option<Batch> {
         let mut state = self.lock();
         if let Some((batch, answer)) = done {
             state.queue.complete(batch, answer, Instant::now());
         }
         loop {
-            let next = if state.closed { None } else { state.queue.take(Instant::now()) };
+            let next = if state.closed { None } else { state.queue.take(encoder, Instant::now()) };
+            if next.is_some() && state.queue.encoders() > 1 && state.queue.has_waiting() {
+                // A request may be more than one batch, and whoever pushed it woke one thread.
+                self.wake.notify_one();
+            }
             let (replies, closed) = (state.queue.replies(), state.closed);
             if !replies.is_empty() {
                 drop(state);
@@ -142,17 +152,21 @@ impl Scheduler {
         }
     }
 
-    /// Adds a batch of the warm-up to the measured speed.
-    pub(crate) fn observe(&self, tokens: usize, took: Duration) {
-        self.lock().queue.estimate().observe(tokens, took);
+    /// Adds a batch of the warm-up to the measured speed of an encoder.
+    pub(crate) fn observe(&self, encoder: usize, tokens: usize, took: Duration) {
+        self.lock().queue.observe(encoder, tokens, took);
     }
 
-    /// The encoder is warm.
-    pub(crate) fn set_ready(&self) {
-        self.ready.send_replace(true);
+    /// One more encoder is warm, or gone before it was.
+    pub(crate) fn set_warm(&self) {
+        let mut state = self.lock();
+        state.cold = state.cold.saturating_sub(1);
+        if state.cold == 0 {
+            self.ready.send_replace(true);
+        }
     }
 
-    /// Waits until the encoder is warm, or gone.
+    /// Waits until every encoder is warm, or gone.
     pub async fn ready(&self) {
         // An error means that the sender is gone, and it is a field of this.
         let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
@@ -166,14 +180,24 @@ impl Scheduler {
         self.wake.notify_all();
     }
 
-    /// The encoder is gone: nothing that waits will ever be answered.
-    pub(crate) fn abandon(&self, config: &EngineConfig) {
+    /// An encoder is gone, and the batch that it had fails. With the last one nothing that waits will ever be answered.
+    pub(crate) fn leave(&self, encoder: usize, batch: Option<Batch>, config: &EngineConfig) {
         let mut state = self.lock();
-        state.closed = true;
-        let left = std::mem::replace(&mut state.queue, Queue::new(config));
+        state.queue.lose(encoder);
+        if let Some(batch) = batch {
+            state.queue.complete(batch, Err("the encoder is gone".to_owned()), Instant::now());
+        }
+        let replies = state.queue.replies();
+        let is_last = state.queue.encoders() == 0;
+        let left = is_last.then(|| {
+            state.closed = true;
+            std::mem::replace(&mut state.queue, Queue::new(config, 0))
+        });
         drop(state);
+        send(replies);
         drop(left);
-        self.set_ready();
+        // It may have been the one that was woken.
+        self.wake.notify_one();
     }
 
     /// What was counted.

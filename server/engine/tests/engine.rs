@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rhumb_drift::{Action, Calibration, Effect, Intent, Policy, Status, Verdict};
@@ -84,10 +85,18 @@ impl Encoder for Fake {
 
 /// Without a warm-up: the tests count what is encoded.
 fn start(fake: Fake, config: EngineConfig) -> Engine {
-    let config = EngineConfig { warm_up: false, ..config };
+    start_all(vec![fake], EngineConfig { warm_up: false, ..config }).0
+}
+
+fn start_all(fakes: Vec<Fake>, config: EngineConfig) -> (Engine, Vec<JoinHandle<()>>) {
+    try_start(fakes, config).unwrap()
+}
+
+fn try_start(fakes: Vec<Fake>, config: EngineConfig) -> std::io::Result<(Engine, Vec<JoinHandle<()>>)> {
     let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
     let calibration = Calibration::neutral("sha256:0");
-    Engine::start(tokenizer, Box::new(fake), calibration, Policy::default(), config).unwrap().0
+    let encoders = fakes.into_iter().map(|fake| Box::new(fake) as Box<dyn Encoder>).collect();
+    Engine::start(tokenizer, encoders, calibration, Policy::default(), config)
 }
 
 fn pair(intent: &str, tool: &str) -> ScoreInput {
@@ -284,17 +293,85 @@ async fn waiting_texts_share_a_batch_within_the_token_budget() {
 }
 
 #[tokio::test]
-async fn the_encoder_thread_ends_with_the_last_engine() {
-    let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
-    let neutral = Calibration::neutral("sha256:0");
-    let encoder = Box::new(fake(false, false).0);
-    let (engine, thread) =
-        Engine::start(tokenizer, encoder, neutral, Policy::default(), EngineConfig::default()).unwrap();
-    let clone = engine.clone();
-    drop(engine);
-    assert!(!thread.is_finished());
-    drop(clone);
-    wait_until(|| thread.is_finished()).await;
+async fn the_encoder_threads_end_with_the_last_engine() {
+    for encoders in 1..=4 {
+        let fakes = (0..encoders).map(|_| fake(false, false).0).collect();
+        let (engine, threads) = start_all(fakes, EngineConfig::default());
+        let clone = engine.clone();
+        drop(engine);
+        assert!(threads.len() == encoders && !threads.iter().any(JoinHandle::is_finished));
+        drop(clone);
+        wait_until(|| threads.iter().all(JoinHandle::is_finished)).await;
+    }
+}
+
+#[test]
+fn encoders_of_different_models_are_no_engine() {
+    assert!(try_start(Vec::new(), EngineConfig::default()).is_err());
+    let (one, mut other) = (fake(false, false).0, fake(false, false).0);
+    other.info.digest = "sha256:1".into();
+    let error = try_start(vec![one, other], EngineConfig::default()).err().unwrap();
+    assert_eq!(error.to_string(), "the encoders are of different models");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_encoders_compute_at_once_and_no_text_twice() {
+    for encoders in 2..=4 {
+        let (fakes, mut controls): (Vec<_>, Vec<_>) = (0..encoders).map(|_| fake(true, false)).unzip();
+        let config = EngineConfig { warm_up: false, batch_tokens: 6, ..EngineConfig::default() };
+        let engine = start_all(fakes, config).0;
+        let tasks: Vec<_> = (0..40)
+            .map(|i| {
+                let (engine, text) = (engine.clone(), format!("{}pay", "bob ".repeat(i % 4)));
+                tokio::spawn(async move { score(&engine, pair(&text, "pay")).await })
+            })
+            .collect();
+        wait_until(|| controls.iter().all(|control| !control.batches.lock().unwrap().is_empty())).await;
+        controls.iter_mut().for_each(|control| drop(control.open.take()));
+        for task in tasks {
+            assert!(task.await.unwrap().is_ok());
+        }
+        let texts: usize = controls.iter().map(|c| c.batches.lock().unwrap().iter().sum::<usize>()).sum();
+        // Four intents, and the action is the same text as one of them.
+        assert_eq!((texts, engine.stats().queue.texts), (4, 4));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_encoder_of_several_costs_its_batch_and_nothing_else() {
+    for panics in [false, true] {
+        let (first, mut slow) = fake(true, panics);
+        let (second, mut other) = fake(true, panics);
+        let engine = start_all(vec![first, second], EngineConfig { warm_up: false, ..Default::default() }).0;
+        // The intent and the action are one batch: one of the encoders has it.
+        let busy = |engine: &Engine, text: &'static str| {
+            let engine = engine.clone();
+            tokio::spawn(async move { score(&engine, pair(text, "pay")).await })
+        };
+        let one = busy(&engine, "pay bob");
+        wait_until(|| slow.batches.lock().unwrap().len() + other.batches.lock().unwrap().len() == 1).await;
+        let two = busy(&engine, "bob bob eve");
+        wait_until(|| slow.batches.lock().unwrap().len() + other.batches.lock().unwrap().len() == 2).await;
+        let failing = if slow.batches.lock().unwrap()[0] == 2 { &mut slow } else { &mut other };
+        failing.failures.store(1, Ordering::SeqCst);
+        drop((slow.open.take(), other.open.take()));
+        assert!(matches!(one.await.unwrap(), Err(EngineError::Encoder(_))));
+        // It had joined the action of the first, and its own intent is in the other batch.
+        assert!(matches!(two.await.unwrap(), Err(EngineError::Encoder(_))));
+        assert!(score(&engine, pair("bob bob eve", "pay")).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn the_engine_is_ready_when_every_encoder_is_warm() {
+    let (first, _) = fake(false, false);
+    let (second, mut held) = fake(true, false);
+    let (engine, _) = start_all(vec![first, second], EngineConfig::default());
+    let soon = Duration::from_millis(50);
+    assert!(tokio::time::timeout(soon, engine.ready()).await.is_err(), "one is still cold");
+    assert!(score(&engine, pair("pay bob", "pay")).await.is_ok(), "the other works already");
+    held.open.take();
+    engine.ready().await;
 }
 
 async fn wait_until(mut condition: impl FnMut() -> bool) {
@@ -367,11 +444,8 @@ async fn the_warm_up_measures_the_encoder_and_fails_for_nobody() {
     for failures in [0, 1] {
         let (encoder, control) = fake(false, true);
         control.failures.store(failures, Ordering::SeqCst);
-        let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
-        let neutral = Calibration::neutral("sha256:0");
         let config = EngineConfig { assumed_tokens_per_s: 7.0, ..EngineConfig::default() };
-        let (engine, _) =
-            Engine::start(tokenizer, Box::new(encoder), neutral, Policy::default(), config).unwrap();
+        let (engine, _) = start_all(vec![encoder], config);
         engine.ready().await;
         let measured = engine.stats().queue.tokens_per_s;
         assert_eq!(measured > 7.0, failures == 0, "{measured}");

@@ -27,12 +27,15 @@ enum Step {
         deadline_ms: Option<u64>,
         wait: bool,
     },
-    /// Takes a batch, if none is in the encoder.
-    Take,
+    /// One of the encoders takes a batch, if it has none.
+    Take(usize),
     /// Completes it, well or badly.
     Complete {
+        encoder: usize,
         fails: bool,
     },
+    /// One of the encoders is gone, unless it is the last.
+    Lose(usize),
     /// The caller of one of the requests that are open goes away.
     Cancel(usize),
     Pass(u64),
@@ -43,8 +46,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..3usize, 0..5u8, prop::collection::vec(text, 1..4), prop::option::of(0..400u64), any::<bool>())
             .prop_map(|(lane, tenant, texts, deadline_ms, wait)| Step::Push { lane, tenant, texts, deadline_ms, wait }),
-        4 => Just(Step::Take),
-        4 => prop::bool::weighted(0.1).prop_map(|fails| Step::Complete { fails }),
+        4 => any::<usize>().prop_map(Step::Take),
+        4 => (any::<usize>(), prop::bool::weighted(0.1))
+            .prop_map(|(encoder, fails)| Step::Complete { encoder, fails }),
+        1 => any::<usize>().prop_map(Step::Lose),
         2 => any::<usize>().prop_map(Step::Cancel),
         2 => (0..30u64).prop_map(Step::Pass),
     ]
@@ -80,19 +85,20 @@ struct World {
     open: BTreeMap<usize, (Ticket, Vec<u8>, Option<Instant>)>,
     ended: BTreeSet<usize>,
     next: usize,
-    batch: Option<Batch>,
+    /// Of the encoders that are left, by number.
+    batches: BTreeMap<usize, Option<Batch>>,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(encoders: usize) -> Self {
         Self {
-            queue: Queue::new(&config()),
+            queue: Queue::new(&config(), encoders),
             now: Instant::now(),
             texts: BTreeMap::new(),
             open: BTreeMap::new(),
             ended: BTreeSet::new(),
             next: 0,
-            batch: None,
+            batches: (0..encoders).map(|encoder| (encoder, None)).collect(),
         }
     }
 
@@ -101,8 +107,10 @@ impl World {
             Step::Push { lane, tenant, texts, deadline_ms, wait } => {
                 self.push(lane, tenant, texts, deadline_ms, wait);
             }
-            Step::Take => self.take(),
-            Step::Complete { fails } => self.complete(fails),
+            Step::Take(n) => self.take(self.encoder(n)),
+            Step::Complete { encoder, fails } => self.complete(self.encoder(encoder), fails),
+            Step::Lose(n) if self.batches.len() > 1 => self.lose(self.encoder(n)),
+            Step::Lose(_) => {}
             Step::Cancel(n) => {
                 if let Some(id) = self.open.keys().nth(n % self.open.len().max(1)).copied() {
                     let (ticket, ..) = self.open.remove(&id).unwrap();
@@ -136,12 +144,16 @@ impl World {
         self.next += 1;
     }
 
-    fn take(&mut self) {
-        if self.batch.is_some() {
+    fn encoder(&self, n: usize) -> usize {
+        *self.batches.keys().nth(n % self.batches.len()).unwrap()
+    }
+
+    fn take(&mut self, encoder: usize) {
+        if self.batches[&encoder].is_some() {
             return;
         }
-        let budgets = Lane::ALL.map(|lane| self.queue.budget(lane));
-        let Some(batch) = self.queue.take(self.now) else {
+        let budgets = Lane::ALL.map(|lane| self.queue.budget(encoder, lane));
+        let Some(batch) = self.queue.take(encoder, self.now) else {
             assert!(self.queue.stats().lanes == Default::default() || waiting(&self.queue.stats()) == 0);
             return;
         };
@@ -152,12 +164,31 @@ impl World {
         // Beyond the budget of its lane goes a first window, and what two lower lanes are owed.
         let owed = if top == 2 { 0 } else { 2 * budgets[2].max(40) };
         assert!(batch.total() <= budgets[top].max(40) + owed, "{lengths:?} {budgets:?}");
-        self.batch = Some(batch);
+        self.batches.insert(encoder, Some(batch));
+        self.nothing_is_computed_twice_at_once();
     }
 
-    fn complete(&mut self, fails: bool) {
-        let Some(batch) = self.batch.take() else { return };
-        self.now += Duration::from_millis(batch.total() as u64);
+    /// Of a text with several windows the rest may be asked for anew.
+    fn nothing_is_computed_twice_at_once(&self) {
+        let mut seen = BTreeSet::new();
+        for entry in self.batches.values().flatten().flat_map(|batch| &batch.entries) {
+            let id = entry.ids()[0] as u8;
+            assert!(self.texts[&id].len() > 1 || seen.insert(id), "text {id}");
+        }
+    }
+
+    fn lose(&mut self, encoder: usize) {
+        self.queue.lose(encoder);
+        if let Some(Some(batch)) = self.batches.remove(&encoder) {
+            self.queue.complete(batch, Err("it is gone".to_owned()), self.now);
+        }
+        assert!(self.queue.take(encoder, self.now).is_none());
+    }
+
+    fn complete(&mut self, encoder: usize, fails: bool) {
+        let Some(batch) = self.batches.insert(encoder, None).flatten() else { return };
+        // Others go on meanwhile.
+        self.now += Duration::from_millis(batch.total() as u64) / self.batches.len() as u32;
         let answers = batch.entries.iter().map(|entry| entry.ids().to_vec()).collect();
         let answer = if fails { Err("as the test asked".to_owned()) } else { Ok(answers) };
         self.queue.complete(batch, answer, self.now);
@@ -195,11 +226,11 @@ impl World {
 
     fn drain(&mut self) {
         for _ in 0..10_000 {
-            self.step(Step::Take);
-            if self.batch.is_none() {
+            (0..self.batches.len()).for_each(|n| self.step(Step::Take(n)));
+            if self.batches.values().all(Option::is_none) {
                 break;
             }
-            self.step(Step::Complete { fails: false });
+            (0..self.batches.len()).for_each(|n| self.step(Step::Complete { encoder: n, fails: false }));
         }
         assert!(self.open.is_empty(), "{:?}", self.open);
         assert!(self.queue.is_idle());
@@ -220,12 +251,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_is_lost_and_nothing_is_answered_twice(steps in prop::collection::vec(step(), 1..120)) {
-        let mut world = World::new();
+    fn nothing_is_lost_and_nothing_is_answered_twice(
+        encoders in 1..5usize,
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut world = World::new(encoders);
         for step in steps {
             world.step(step);
         }
-        world.step(Step::Complete { fails: false });
+        (0..world.batches.len()).for_each(|encoder| world.step(Step::Complete { encoder, fails: false }));
         world.drain();
     }
 
@@ -233,22 +267,30 @@ proptest! {
     fn one_tenant_of_one_lane_is_first_in_first_out(
         pushes in prop::collection::vec((0..3usize, 0..4u8, 1..60usize), 1..60),
         every in 1..6usize,
+        encoders in 1..5usize,
     ) {
         let config = EngineConfig { queue: 10_000, assumed_tokens_per_s: 2000.0, ..EngineConfig::default() };
-        let mut queue: Queue<(usize, u8, usize), ()> = Queue::new(&config);
+        let mut queue: Queue<(usize, u8, usize), usize> = Queue::new(&config, encoders);
         let start = Instant::now();
         let mut now = start;
         // Lane and tenant, place in its line, batch that it was in.
         let mut found: Vec<((usize, u8), usize, usize)> = Vec::new();
         let mut batches = 0;
-        let mut compute = |queue: &mut Queue<(usize, u8, usize), ()>| {
-            let Some(batch) = queue.take(now) else { return false };
-            now += Duration::from_millis(5);
-            batches += 1;
-            let answers = vec![(); batch.entries.len()];
-            queue.complete(batch, Ok(answers), now);
-            found.extend(queue.replies().into_iter().map(|r| ((r.to.0, r.to.1), r.to.2, batches)));
-            true
+        // All encoders that find something work at once, and the last to begin is the first to end.
+        let mut compute = |queue: &mut Queue<(usize, u8, usize), usize>| {
+            let taken: Vec<_> = (0..encoders).filter_map(|encoder| queue.take(encoder, now)).collect();
+            let any = !taken.is_empty();
+            batches += taken.len();
+            for (i, batch) in taken.into_iter().rev().enumerate() {
+                now += Duration::from_millis(5);
+                let answers = vec![batches - i; batch.entries.len()];
+                queue.complete(batch, Ok(answers), now);
+            }
+            for reply in queue.replies() {
+                let Outcome::Done { texts, .. } = reply.outcome else { panic!("it was computed") };
+                found.push(((reply.to.0, reply.to.1), reply.to.2, texts[0].windows[0]));
+            }
+            any
         };
         for (i, (lane, tenant, tokens)) in pushes.iter().enumerate() {
             let request = Request {
@@ -273,9 +315,10 @@ proptest! {
     fn nothing_is_taken_after_its_deadline(
         pushes in prop::collection::vec((0..3usize, 1..60usize, 0..200u64), 1..60),
         slow in 1..5u64,
+        encoders in 1..5usize,
     ) {
         let config = EngineConfig { assumed_tokens_per_s: 1000.0, ..EngineConfig::default() };
-        let mut queue: Queue<Instant, Instant> = Queue::new(&config);
+        let mut queue: Queue<Instant, Instant> = Queue::new(&config, encoders);
         let mut now = Instant::now();
         let mut pushes = pushes.into_iter().enumerate();
         loop {
@@ -289,12 +332,18 @@ proptest! {
                     texts: vec![Text { key, windows: vec![vec![0; tokens]].into() }],
                 }, now);
             }
-            let Some(batch) = queue.take(now) else { break };
-            let (taken, total) = (now, batch.total() as u64);
-            // The encoder is slower than it was when the promise was given.
-            now += Duration::from_millis(total * slow);
-            let answers = vec![taken; batch.entries.len()];
-            queue.complete(batch, Ok(answers), now);
+            let taken = now;
+            let mut batches: Vec<_> = (0..encoders).filter_map(|encoder| queue.take(encoder, now)).collect();
+            if batches.is_empty() {
+                break;
+            }
+            batches.sort_by_key(|batch| batch.total());
+            for batch in batches {
+                // The encoder is slower than it was when the promise was given.
+                now = now.max(taken + Duration::from_millis(batch.total() as u64 * slow));
+                let answers = vec![taken; batch.entries.len()];
+                queue.complete(batch, Ok(answers), now);
+            }
             for reply in queue.replies() {
                 if let Outcome::Done { texts, .. } = reply.outcome {
                     prop_assert!(texts.iter().all(|t| t.windows.iter().all(|taken| *taken < reply.to)));

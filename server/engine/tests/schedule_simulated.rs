@@ -1,4 +1,4 @@
-//! The queue before an encoder of known speed, on a clock that is driven by hand: a second of load takes no second.
+//! The queue before encoders of known speed, on a clock that is driven by hand: a second of load takes no second.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use rhumb_engine::schedule::{
     Admission, Lane, Outcome, PerLane, Queue, Refusal, Request, Tenant, Text, Ticket,
 };
 
-/// Of the simulated encoder.
+/// Of a simulated encoder.
 const TOKENS_PER_S: f64 = 20_000.0 / SLOW as f64;
 const OVERHEAD: Duration = Duration::from_micros(200 * SLOW);
 /// The clock of tokio counts whole milliseconds; everything here is so many times slower, that it matters less.
@@ -82,11 +82,16 @@ struct Inner {
 }
 
 impl World {
-    /// Starts the encoder.
+    /// Starts one encoder.
     fn start(config: EngineConfig) -> Self {
-        let mut queue = Queue::new(&config);
-        for n in [20, 160] {
-            queue.estimate().observe(n, lasts(n));
+        Self::of(1, config)
+    }
+
+    /// Starts so many encoders.
+    fn of(encoders: usize, config: EngineConfig) -> Self {
+        let mut queue = Queue::new(&config, encoders);
+        for encoder in 0..encoders {
+            [20, 160].into_iter().for_each(|n| queue.observe(encoder, n, lasts(n)));
         }
         let inner = Inner {
             queue,
@@ -97,19 +102,24 @@ impl World {
             wake: Rc::default(),
         };
         let world = Self(Rc::new(RefCell::new(inner)));
-        tokio::task::spawn_local(world.clone().encode());
+        for encoder in 0..encoders {
+            tokio::task::spawn_local(world.clone().encode(encoder));
+        }
         world
     }
 
-    async fn encode(self) {
+    async fn encode(self, encoder: usize) {
         loop {
-            let batch = self.0.borrow_mut().queue.take(now());
+            let batch = self.0.borrow_mut().queue.take(encoder, now());
             self.collect();
             let Some(batch) = batch else {
                 let wake = Rc::clone(&self.0.borrow().wake);
                 wake.notified().await;
                 continue;
             };
+            if self.0.borrow().queue.has_waiting() {
+                self.0.borrow().wake.notify_one();
+            }
             tokio::time::sleep(lasts(batch.total())).await;
             let answers = vec![(); batch.entries.len()];
             self.0.borrow_mut().queue.complete(batch, Ok(answers), now());
@@ -162,25 +172,30 @@ impl World {
         taken
     }
 
-    /// A source of texts of 10 to 60 tokens, so many tokens in a second.
-    fn source(
+    /// Sources of texts of 10 to 60 tokens, so many tokens in a second each.
+    fn sources(
         &self,
+        count: usize,
         lane: Lane,
         tenant: u8,
         tokens_per_s: f64,
         time: Option<Duration>,
         admission: Admission,
     ) {
-        let (world, mut random) = (self.clone(), u64::from(tenant) + 7 * lane as u64 + 1);
-        tokio::task::spawn_local(async move {
-            loop {
-                random =
-                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let tokens = 10 + (random >> 33) as usize % 51;
-                let _ = world.push(lane, tenant, &[tokens], time, admission, None);
-                tokio::time::sleep(Duration::from_secs_f64(tokens as f64 / tokens_per_s)).await;
-            }
-        });
+        for nth in 0..count {
+            let seed = u64::from(tenant) + 7 * lane as u64 + 1 + 1000 * nth as u64;
+            let (world, mut random) = (self.clone(), seed);
+            tokio::task::spawn_local(async move {
+                loop {
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    let tokens = 10 + (random >> 33) as usize % 51;
+                    let _ = world.push(lane, tenant, &[tokens], time, admission, None);
+                    tokio::time::sleep(Duration::from_secs_f64(tokens as f64 / tokens_per_s)).await;
+                }
+            });
+        }
     }
 
     fn ends(&self) -> Vec<End> {
@@ -210,9 +225,15 @@ const TICK: Duration = Duration::from_millis(2);
 
 #[tokio::test(start_paused = true)]
 async fn enforcement_waits_for_one_bulk_batch_at_most() {
+    for encoders in 1..=4 {
+        enforcement_waits_for_one_bulk_batch_at_most_with(encoders).await;
+    }
+}
+
+async fn enforcement_waits_for_one_bulk_batch_at_most_with(encoders: usize) {
     simulate(async {
-        let world = World::start(config());
-        world.source(Lane::Bulk, 1, 5.0 * TOKENS_PER_S, None, Admission::Wait);
+        let world = World::of(encoders, config());
+        world.sources(encoders, Lane::Bulk, 1, 5.0 * TOKENS_PER_S, None, Admission::Wait);
         // Long texts are computed window by window.
         for _ in 0..40 {
             let _ = world.push(Lane::Bulk, 2, &[100; 16], None, Admission::Wait, None);
@@ -246,11 +267,11 @@ async fn enforcement_waits_for_one_bulk_batch_at_most() {
 
 #[tokio::test(start_paused = true)]
 async fn at_three_times_the_capacity_what_is_taken_is_in_time_and_the_rest_is_refused() {
-    for lane in Lane::ALL {
+    for (lane, encoders) in Lane::ALL.into_iter().flat_map(|lane| (1..=4).map(move |n| (lane, n))) {
         simulate(async {
-            let world = World::start(config());
+            let world = World::of(encoders, config());
             for tenant in 0..3 {
-                world.source(lane, tenant, TOKENS_PER_S, Some(ms(60)), Admission::Refuse);
+                world.sources(encoders, lane, tenant, TOKENS_PER_S, Some(ms(60)), Admission::Refuse);
             }
             tokio::time::sleep(ms(10000)).await;
             let ends = world.ends();
@@ -259,8 +280,9 @@ async fn at_three_times_the_capacity_what_is_taken_is_in_time_and_the_rest_is_re
             let refused = world.0.borrow().refused[&lane];
             assert_eq!(late, 0, "{lane:?}: of {}", ends.len());
             assert!(refused as usize > ends.len(), "{refused} refused, {} taken", ends.len());
-            // Refusing leaves the encoder busy.
-            assert!(computed as f64 > 0.75 * ms(10_000).as_secs_f64() * TOKENS_PER_S, "{lane:?}: {computed}");
+            // Refusing leaves the encoders busy.
+            let most = ms(10_000).as_secs_f64() * TOKENS_PER_S * encoders as f64;
+            assert!(computed as f64 > 0.75 * most, "{lane:?}, {encoders} encoders: {computed} of {most}");
         })
         .await;
     }
@@ -268,10 +290,17 @@ async fn at_three_times_the_capacity_what_is_taken_is_in_time_and_the_rest_is_re
 
 #[tokio::test(start_paused = true)]
 async fn bulk_under_changing_enforcement_keeps_its_promises_nearly_always() {
+    for encoders in 1..=4 {
+        bulk_under_changing_enforcement_keeps_its_promises_with(encoders).await;
+    }
+}
+
+async fn bulk_under_changing_enforcement_keeps_its_promises_with(encoders: usize) {
     simulate(async {
-        let world = World::start(config());
-        world.source(Lane::Enforcement, 1, 0.5 * TOKENS_PER_S, Some(ms(60)), Admission::Refuse);
-        world.source(Lane::Bulk, 2, 2.0 * TOKENS_PER_S, Some(ms(200)), Admission::Refuse);
+        let world = World::of(encoders, config());
+        let half = 0.5 * TOKENS_PER_S;
+        world.sources(encoders, Lane::Enforcement, 1, half, Some(ms(60)), Admission::Refuse);
+        world.sources(encoders, Lane::Bulk, 2, 4.0 * half, Some(ms(200)), Admission::Refuse);
         tokio::time::sleep(ms(10000)).await;
         let ends = world.ends();
         let of = |lane: Lane| ends.iter().filter(move |e| e.lane == lane);
@@ -286,10 +315,16 @@ async fn bulk_under_changing_enforcement_keeps_its_promises_nearly_always() {
 
 #[tokio::test(start_paused = true)]
 async fn two_tenants_of_unequal_demand_get_equal_service() {
+    for encoders in 1..=4 {
+        two_tenants_of_unequal_demand_get_equal_service_from(encoders).await;
+    }
+}
+
+async fn two_tenants_of_unequal_demand_get_equal_service_from(encoders: usize) {
     simulate(async {
-        let world = World::start(config());
-        world.source(Lane::Bulk, 1, 10.0 * TOKENS_PER_S, None, Admission::Wait);
-        world.source(Lane::Bulk, 2, TOKENS_PER_S, None, Admission::Wait);
+        let world = World::of(encoders, config());
+        world.sources(encoders, Lane::Bulk, 1, 10.0 * TOKENS_PER_S, None, Admission::Wait);
+        world.sources(encoders, Lane::Bulk, 2, TOKENS_PER_S, None, Admission::Wait);
         tokio::time::sleep(ms(5000)).await;
         let served = world.computed(|end| end.tenant);
         let share = served[&1] as f64 / (served[&1] + served[&2]) as f64;
@@ -328,18 +363,27 @@ async fn one_tenant_never_has_the_whole_room_of_a_lane() {
 
 #[tokio::test(start_paused = true)]
 async fn the_flood_of_one_tenant_gets_no_other_refused() {
+    for encoders in 1..=4 {
+        the_flood_of_one_tenant_gets_no_other_refused_by(encoders).await;
+    }
+}
+
+async fn the_flood_of_one_tenant_gets_no_other_refused_by(encoders: usize) {
     simulate(async {
-        let world = World::start(config());
-        world.source(Lane::Enforcement, 1, 10.0 * TOKENS_PER_S, Some(ms(60)), Admission::Refuse);
+        let world = World::of(encoders, config());
+        let flood = 10.0 * TOKENS_PER_S;
+        world.sources(encoders, Lane::Enforcement, 1, flood, Some(ms(60)), Admission::Refuse);
         tokio::time::sleep(ms(500)).await;
         for _ in 0..200 {
             let taken = world.push(Lane::Enforcement, 2, &[30], Some(ms(60)), Admission::Refuse, None);
             assert!(taken.is_ok(), "{taken:?}");
             tokio::time::sleep(ms(11)).await;
         }
+        tokio::time::sleep(ms(60)).await;
         let ends = world.ends();
         let mine: Vec<&End> = ends.iter().filter(|e| e.tenant == 2).collect();
-        assert!(mine.len() >= 199 && mine.iter().all(|e| e.queue.is_some() && Some(e.ended) <= e.deadline));
+        let late: Vec<_> = mine.iter().filter(|e| e.queue.is_none() || Some(e.ended) > e.deadline).collect();
+        assert!(mine.len() == 200 && late.is_empty(), "{encoders} encoders, {} done: {late:?}", mine.len());
     })
     .await;
 }
@@ -364,10 +408,16 @@ async fn callers_of_one_tenant_that_wait_for_room_do_not_keep_another_out() {
 
 #[tokio::test(start_paused = true)]
 async fn lower_lanes_keep_their_share() {
+    for encoders in 1..=4 {
+        lower_lanes_keep_their_share_of(encoders).await;
+    }
+}
+
+async fn lower_lanes_keep_their_share_of(encoders: usize) {
     simulate(async {
-        let world = World::start(config());
+        let world = World::of(encoders, config());
         for lane in Lane::ALL {
-            world.source(lane, 1, 3.0 * TOKENS_PER_S, None, Admission::Refuse);
+            world.sources(encoders, lane, 1, 3.0 * TOKENS_PER_S, None, Admission::Refuse);
         }
         tokio::time::sleep(ms(5000)).await;
         let served = world.computed(|end| end.lane);
@@ -424,6 +474,56 @@ async fn equal_texts_are_computed_once_and_urgency_is_catching() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_again_gets_what_is_being_computed() {
+    simulate(async {
+        let world = World::of(3, config());
+        let shared = || world.push(Lane::Bulk, 1, &[40], None, Admission::Wait, Some(1)).unwrap();
+        let first = shared();
+        tokio::time::sleep(ms(1)).await;
+        world.0.borrow_mut().queue.cancel(first, now());
+        shared();
+        tokio::time::sleep(ms(100)).await;
+        assert_eq!((world.ends().len(), world.0.borrow().queue.stats().tokens), (1, 40));
+        assert!(world.0.borrow().queue.is_idle());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_one_of_several_encoders_is_gone_promises_are_made_for_those_that_are_left() {
+    simulate(async {
+        let world = World::of(2, config());
+        world.sources(2, Lane::Enforcement, 1, 2.0 * TOKENS_PER_S, Some(ms(60)), Admission::Refuse);
+        tokio::time::sleep(ms(2000)).await;
+        world.0.borrow_mut().queue.lose(1);
+        let since = now();
+        tokio::time::sleep(ms(4000)).await;
+        let ends = world.ends();
+        let of = |from, to| ends.iter().filter(move |e| (from..to).contains(&e.pushed));
+        let is_late = |e: &&End| e.queue.is_none() || Some(e.ended) > e.deadline;
+        assert_eq!(of(since - ms(1900), since - ms(60)).filter(is_late).count(), 0);
+        assert_eq!(of(since, since + ms(3900)).filter(is_late).count(), 0);
+        let before: usize = of(since - ms(1900), since - ms(60)).map(|e| e.tokens).sum();
+        let after: usize = of(since, since + ms(1840)).map(|e| e.tokens).sum();
+        assert!((0.4..0.6).contains(&(after as f64 / before as f64)), "{before} {after}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_many_texts_is_the_work_of_all_encoders() {
+    simulate(async {
+        let world = World::of(4, config());
+        // 16 windows in batches of at most 5 ms each.
+        world.push(Lane::Bulk, 1, &[80; 16], None, Admission::Wait, None).unwrap();
+        tokio::time::sleep(ms(1000)).await;
+        let took = world.ends().first().map(|end| end.ended - end.pushed).unwrap();
+        assert!(took <= 4 * lasts(80) + TICK, "{took:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shared_text_stays_until_its_last_waiter_leaves() {
     simulate(async {
         let world = World::start(config());
@@ -434,7 +534,7 @@ async fn a_shared_text_stays_until_its_last_waiter_leaves() {
         inner.queue.cancel(tickets[2], now());
         assert_eq!(inner.queue.stats().lanes.bulk.waiting_texts, 1);
         inner.queue.cancel(tickets[1], now());
-        assert!(inner.queue.is_idle() && inner.queue.take(now()).is_none());
+        assert!(inner.queue.is_idle() && inner.queue.take(0, now()).is_none());
     })
     .await;
 }
@@ -486,8 +586,8 @@ fn cost_of_a_cycle_with_10_000_texts_in_the_queue() {
             tenant_share: 1.0,
             ..EngineConfig::default()
         };
-        let mut queue: Queue<u64, ()> = Queue::new(&config);
-        queue.estimate().observe(2048, lasts(2048));
+        let mut queue: Queue<u64, ()> = Queue::new(&config, 1);
+        queue.observe(0, 2048, lasts(2048));
         let names: Vec<Tenant> = (0..tenants).map(|t| Tenant::new(&format!("t{t}")).unwrap()).collect();
         let (start, mut id) = (Instant::now(), 0_u64);
         let mut made: Vec<Request<u64>> = Vec::new();
@@ -513,7 +613,7 @@ fn cost_of_a_cycle_with_10_000_texts_in_the_queue() {
         let mut in_push = Duration::ZERO;
         let mut made = made.into_iter();
         while pushed < 200_000 {
-            let batch = queue.take(start).unwrap();
+            let batch = queue.take(0, start).unwrap();
             let n = batch.entries.len();
             let answers = vec![(); n];
             queue.complete(batch, Ok(answers), start + lasts(30 * n));

@@ -44,19 +44,21 @@ impl From<&EngineArgs> for Wanted {
     }
 }
 
-/// A running engine and the thread that ends with it.
+/// A running engine and the threads that end with it.
 pub struct Started {
     /// The engine.
     pub engine: Engine,
-    thread: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Started {
-    /// Lets the encoder thread finish: drops the engine and waits.
+    /// Lets the encoder threads finish: drops the engine and waits.
     pub fn stop(self) {
         drop(self.engine);
-        if self.thread.join().is_err() {
-            tracing::error!("the encoder thread panicked");
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("an encoder thread panicked");
+            }
         }
     }
 }
@@ -67,30 +69,31 @@ impl Started {
 /// One line that says what is missing or wrong.
 pub fn start(wanted: &Wanted) -> Result<Started, Failure> {
     let loaded = load(wanted)?;
-    let calibration = calibrations::read(&wanted.calibration, &loaded.encoder.info().digest)?;
+    let calibration =
+        calibrations::read(&wanted.calibration, &loaded.info().map_err(Failure::check)?.digest)?;
     start_with(wanted, loaded, calibration)
 }
 
 /// Starts the engine on what is loaded.
 ///
 /// # Errors
-/// If the encoder's thread cannot be started.
+/// If the encoders' threads cannot be started.
 pub fn start_with(wanted: &Wanted, loaded: Loaded, calibration: Calibration) -> Result<Started, Failure> {
-    let info = loaded.encoder.info();
+    let info = loaded.info().map_err(Failure::check)?;
     tracing::info!(
         model = %info.model, digest = %info.digest, device = %info.device, precision = %info.precision,
-        backend = info.backend, threads = info.threads, calibration = %calibration.id(),
+        backend = info.backend, threads = info.threads, encoders = loaded.encoders.len(), calibration = %calibration.id(),
         self_test = ?loaded.self_test, "model loaded"
     );
-    let (engine, thread) = Engine::start(
+    let (engine, threads) = Engine::start(
         loaded.tokenizer,
-        loaded.encoder,
+        loaded.encoders,
         calibration,
         wanted.policy.clone(),
         wanted.engine.clone(),
     )
-    .map_err(Failure::io("encoder thread"))?;
-    Ok(Started { engine, thread })
+    .map_err(Failure::io("encoder threads"))?;
+    Ok(Started { engine, threads })
 }
 
 /// Loads the bundle and runs the self-test.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::arena::Key;
+use super::estimate::Estimate;
 use super::item::{Admission, Item, Pending, Refusal, Request, State, Tenant, Text};
 use super::lane::Lane;
 use super::{Queue, Ticket};
@@ -20,14 +21,24 @@ impl<R, E> Queue<R, E> {
     pub fn forecast(&self, lane: Lane, tenant: &Tenant, own: usize, now: Instant) -> Duration {
         let above: usize = lane.above().map(|lane| self.lanes.of(lane).tokens).sum();
         let tokens = above + self.lanes.of(lane).before(tenant, own) + own;
-        let micro = self.budget(Lane::Bulk);
-        let below: usize = lane.below().map(|lane| self.lanes.of(lane).tokens.min(micro)).sum();
-        let work = self.estimate.batches(tokens, self.budget(lane)).div_f64(self.available(lane, now));
-        let below = Duration::from_secs_f64(below as f64 / self.estimate.rate());
-        self.in_encoder_for(now) + work + below
+        let share = self.available(lane, now);
+        let below = self.encoders.speeds().map(|speed| self.riding(speed, lane)).max().unwrap_or_default();
+        self.encoders.until(tokens, |speed| self.budget_at(speed, lane), share, now) + below
     }
 
-    /// The share of the encoder's time that a lane can count on: what lanes above took of late is gone, and those below may
+    /// What may ride along from the lanes below.
+    fn riding(&self, speed: &Estimate, lane: Lane) -> Duration {
+        let micro = self.budget_at(speed, Lane::Bulk);
+        let tokens: usize = lane.below().map(|lane| self.lanes.of(lane).tokens.min(micro)).sum();
+        Duration::from_secs_f64(tokens as f64 / speed.rate())
+    }
+
+    /// Time for so much of a lane if nothing else were there.
+    fn work(&self, tokens: usize, lane: Lane) -> Duration {
+        self.encoders.together(tokens, |speed| self.budget_at(speed, lane))
+    }
+
+    /// The share of the encoders' time that a lane can count on: what lanes above took of late is gone, and those below may
     /// be owed their share.
     fn available(&self, lane: Lane, now: Instant) -> f64 {
         let share = self.config.lower_lane_share;
@@ -77,7 +88,7 @@ impl<R, E> Queue<R, E> {
             return Err(Refusal::Deadline);
         }
         let time = time.mul_f64(1.0 - self.config.deadline_reserve);
-        if self.with_margin(self.estimate.batch(own)) > time {
+        if self.with_margin(self.encoders.batch(own)) > time {
             let may_probe =
                 self.last_probe.is_none_or(|last| now.saturating_duration_since(last) >= PROBE_EVERY);
             return if self.is_idle() && may_probe { Ok(true) } else { Err(Refusal::Deadline) };
@@ -89,13 +100,21 @@ impl<R, E> Queue<R, E> {
         Ok(false)
     }
 
+    /// Whether what is in an encoder already, and one cannot tell here in which, will be there in time.
+    fn foresee_joined(&self, deadline: Option<Instant>, now: Instant) -> Result<(), Refusal> {
+        let Some(deadline) = deadline else { return Ok(()) };
+        let time = deadline.saturating_duration_since(now).mul_f64(1.0 - self.config.deadline_reserve);
+        let needed = self.with_margin(self.encoders.all_free_in(now));
+        if needed > time { Err(overloaded(needed - time)) } else { Ok(()) }
+    }
+
     fn check_room(&self, lane: Lane, tenant: &Tenant, texts: usize, tokens: usize) -> Result<(), Refusal> {
         if self.has_room(lane, tenant, texts, tokens) {
             return Ok(());
         }
         // Not the whole lane must drain for one request to fit, but others wait for the same room.
         let waiting = self.lanes.of(lane).tokens;
-        Err(overloaded(self.estimate.batches(waiting / 4 + tokens, self.budget(lane))))
+        Err(overloaded(self.work(waiting / 4 + tokens, lane)))
     }
 
     /// An empty lane takes whatever comes, and a tenant without texts whatever fits the lane: else a request that is larger
@@ -143,6 +162,9 @@ impl<R, E> Queue<R, E> {
         // the encoder has it.
         let own: usize = texts.iter().filter(|text| !self.is_in_encoder(text)).map(Text::tokens).sum();
         let probe = self.foresee(lane, &tenant, deadline, own, now)?;
+        if !probe && texts.iter().any(|text| self.is_in_encoder(text)) {
+            self.foresee_joined(deadline, now)?;
+        }
         let (count, tokens) = self.new_work(lane, &texts);
         let must_wait = match admission {
             Admission::Refuse => {
@@ -196,7 +218,7 @@ impl<R, E> Queue<R, E> {
             return Ok(());
         }
         let waiting = flows.tokens / 4 + tokens;
-        Err(overloaded(self.estimate.batches(waiting, self.budget(lane))))
+        Err(overloaded(self.work(waiting, lane)))
     }
 
     /// Lets in whoever waits for room that is there, tenant by tenant.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::arena::Key;
+use super::estimate::Estimate;
 use super::lane::{Lane, PerLane};
 use super::{Queue, item::Pending};
 
@@ -29,6 +30,8 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// Tokens of each lane.
     pub tokens: PerLane<usize>,
+    /// Whose it is.
+    pub(super) encoder: usize,
     pub(super) taken: Instant,
 }
 
@@ -39,16 +42,11 @@ impl Batch {
     }
 }
 
-/// What the encoder is busy with.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct InEncoder {
-    since: Instant,
-    tokens: usize,
-}
-
 /// A batch that is being filled.
 struct Draft {
     batch: Batch,
+    /// That of the encoder.
+    speed: Estimate,
     total: usize,
     /// The time that the batch may take so that none of its texts is late.
     limit: Option<Duration>,
@@ -63,23 +61,17 @@ struct Allowance {
 }
 
 impl<R, E> Queue<R, E> {
-    /// Time until the batch in the encoder is done.
-    pub(super) fn in_encoder_for(&self, now: Instant) -> Duration {
-        self.in_encoder.map_or(Duration::ZERO, |batch| {
-            self.estimate.batch(batch.tokens).saturating_sub(now.saturating_duration_since(batch.since))
-        })
-    }
-
-    /// Takes the next batch; `None` if nothing waits. The one before must have been completed.
-    pub fn take(&mut self, now: Instant) -> Option<Batch> {
+    /// Takes the next batch for an encoder; `None` if nothing waits, or it is gone. Its batch before must have been completed.
+    pub fn take(&mut self, encoder: usize, now: Instant) -> Option<Batch> {
         loop {
+            let speed = self.encoders.speed(encoder)?.clone();
             Lane::ALL.into_iter().for_each(|lane| self.admit_parked(lane, now));
             let top = Lane::ALL.into_iter().find(|lane| self.has_work(*lane))?;
             let before = self.lanes.of(top).texts;
-            if let Some(mut batch) = self.draft(top, now) {
+            if let Some(mut batch) = self.draft(top, encoder, speed, now) {
                 // Texts of one length share the encoder's kernels best.
                 batch.entries.sort_by_key(|entry| std::cmp::Reverse(entry.ids().len()));
-                self.in_encoder = Some(InEncoder { since: now, tokens: batch.total() });
+                self.encoders.begin(encoder, batch.total(), now);
                 return Some(batch);
             }
             if self.lanes.of(top).texts >= before {
@@ -89,19 +81,19 @@ impl<R, E> Queue<R, E> {
     }
 
     /// Fills a batch; `None` if all of the lane was late.
-    fn draft(&mut self, top: Lane, now: Instant) -> Option<Batch> {
+    fn draft(&mut self, top: Lane, encoder: usize, speed: Estimate, now: Instant) -> Option<Batch> {
         let below: Vec<Lane> = top.below().filter(|lane| self.has_work(*lane)).collect();
         let owed: Vec<usize> = below.iter().map(|lane| self.payable(*lane)).collect();
-        let budget = self.budget(top).saturating_sub(owed.iter().sum());
-        let batch = Batch { entries: Vec::new(), tokens: PerLane::default(), taken: now };
-        let mut draft = Draft { batch, total: 0, limit: None };
+        let budget = self.budget_at(&speed, top).saturating_sub(owed.iter().sum());
+        let batch = Batch { entries: Vec::new(), tokens: PerLane::default(), encoder, taken: now };
+        let mut draft = Draft { batch, speed, total: 0, limit: None };
         self.fill(top, Allowance { tokens: budget, owed: false }, &mut draft);
         if draft.batch.entries.is_empty() {
             return None;
         }
         for (lane, owed) in below.iter().zip(&owed) {
             let allowance = match *owed {
-                0 => Allowance { tokens: self.free_ride(draft.total), owed: false },
+                0 => Allowance { tokens: self.free_ride(&draft), owed: false },
                 owed => Allowance { tokens: owed, owed: true },
             };
             self.fill(*lane, allowance, &mut draft);
@@ -119,13 +111,13 @@ impl<R, E> Queue<R, E> {
     }
 
     /// Tokens that cost less here than in a batch of their own, within the micro-batch.
-    fn free_ride(&self, total: usize) -> usize {
-        let free = self.estimate.overhead().as_secs_f64() * self.estimate.rate();
-        (free as usize).min(self.budget(Lane::Bulk).saturating_sub(total))
+    fn free_ride(&self, draft: &Draft) -> usize {
+        let free = draft.speed.overhead().as_secs_f64() * draft.speed.rate();
+        (free as usize).min(self.budget_at(&draft.speed, Lane::Bulk).saturating_sub(draft.total))
     }
 
     fn pay(&mut self, below: &[Lane], draft: &Draft) {
-        let most = self.budget(Lane::Bulk) as f64;
+        let most = self.budget_at(&draft.speed, Lane::Bulk) as f64;
         for lane in Lane::ALL {
             let flows = self.lanes.of_mut(lane);
             if !below.contains(&lane) || flows.texts == 0 {
@@ -145,7 +137,7 @@ impl<R, E> Queue<R, E> {
     fn fill(&mut self, lane: Lane, allowance: Allowance, draft: &mut Draft) {
         let mut left = allowance.tokens;
         while let Some(key) = self.lanes.of(lane).head() {
-            if !self.drop_late(key, draft.total, draft.batch.taken) {
+            if !self.drop_late(key, draft) {
                 // INVARIANT: an item that is gone has left its line. Looping here for ever would hold the lock.
                 if self.lanes.of(lane).head() == Some(key) {
                     return;
@@ -158,9 +150,9 @@ impl<R, E> Queue<R, E> {
                 self.fail_item(key, &"a text without windows".into());
                 continue;
             };
-            let limit = shorter(draft.limit, self.limit(key, tokens, draft.batch.taken));
-            let in_time =
-                allowance.owed || limit.is_none_or(|limit| self.lasts(draft.total + tokens) <= limit);
+            let limit = shorter(draft.limit, self.limit(key, tokens, draft));
+            let in_time = allowance.owed
+                || limit.is_none_or(|limit| self.lasts(&draft.speed, draft.total + tokens) <= limit);
             if !draft.batch.entries.is_empty() && (tokens > left || !in_time) {
                 return;
             }
@@ -170,8 +162,8 @@ impl<R, E> Queue<R, E> {
         }
     }
 
-    fn lasts(&self, tokens: usize) -> Duration {
-        self.estimate.batch(tokens).mul_f64(self.config.deadline_factor)
+    fn lasts(&self, speed: &Estimate, tokens: usize) -> Duration {
+        speed.batch(tokens).mul_f64(self.config.deadline_factor)
     }
 
     fn take_window(&mut self, key: Key, tokens: usize, draft: &mut Draft) {
@@ -187,19 +179,20 @@ impl<R, E> Queue<R, E> {
     }
 
     /// The time that a batch with the next window of an item may take, so that the rest of the item is not late either.
-    fn limit(&self, key: Key, tokens: usize, now: Instant) -> Option<Duration> {
+    fn limit(&self, key: Key, tokens: usize, draft: &Draft) -> Option<Duration> {
         let item = self.items.get(key)?;
         let waiters = item.waiters.iter().filter_map(|(waiter, _)| self.requests.get(*waiter));
         let deadline = waiters.filter(|waiter| !waiter.probe).filter_map(|waiter| waiter.deadline).min()?;
         let rest = item.left - tokens;
-        let rest = if rest > 0 { self.lasts(rest) } else { Duration::ZERO };
-        Some(deadline.saturating_duration_since(now).saturating_sub(rest))
+        let rest = if rest > 0 { self.lasts(&draft.speed, rest) } else { Duration::ZERO };
+        Some(deadline.saturating_duration_since(draft.batch.taken).saturating_sub(rest))
     }
 
     /// Ends the requests that would be late even if this item were next; false if nobody is left who waits for it.
-    fn drop_late(&mut self, key: Key, before: usize, now: Instant) -> bool {
+    fn drop_late(&mut self, key: Key, draft: &Draft) -> bool {
         let Some(item) = self.items.get(key) else { return false };
-        let end = now + self.estimate.batch(before + item.left);
+        let now = draft.batch.taken;
+        let end = now + draft.speed.batch(draft.total + item.left);
         let is_late =
             |waiter: &Pending<R, E>| waiter.deadline.is_some_and(|d| d <= now || (d < end && !waiter.probe));
         let waiters = item.waiters.iter().map(|(waiter, _)| *waiter);

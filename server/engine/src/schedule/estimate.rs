@@ -1,4 +1,4 @@
-//! How fast the encoder is, from what it did.
+//! How fast an encoder is, from what it did.
 //!
 //! A batch of `n` tokens is taken to last `overhead + n / rate`. Both come from decayed sums over the batches that were
 //! computed, each weighted by its tokens: large batches say more about the rate, and noise of tiny ones is loud.
@@ -88,7 +88,7 @@ impl Estimate {
     }
 }
 
-/// Which share of the encoder's time each lane took of late.
+/// Which share of the encoders' time each lane took of late.
 #[derive(Debug, Clone, Default)]
 pub struct Loads {
     busy: PerLane<f64>,
@@ -97,7 +97,7 @@ pub struct Loads {
 }
 
 impl Loads {
-    /// Adds a batch that ended at `now`.
+    /// Adds a batch that ended at `now` and took this much of the time of all encoders.
     pub fn add(&mut self, now: Instant, took: Duration, tokens: &PerLane<usize>) {
         self.decay_to(now);
         let all: usize = Lane::ALL.iter().map(|lane| *tokens.of(*lane)).sum();

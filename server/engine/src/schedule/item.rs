@@ -145,7 +145,7 @@ pub(super) struct Pending<R, E> {
 pub(super) enum State {
     /// Waiting for room.
     Parked { place: Place, texts: Vec<Text> },
-    /// Its texts are queued or in the encoder: their keys.
+    /// Its texts are queued or in encoders: their keys.
     Queued(Vec<Key>),
 }
 
@@ -165,7 +165,7 @@ impl Place {
     }
 }
 
-/// A text that is queued, in the encoder, or in part both.
+/// A text that is queued, in encoders, or in part both.
 #[derive(Debug)]
 pub(super) struct Item<E> {
     pub text: Text,
@@ -183,8 +183,9 @@ pub(super) struct Item<E> {
 }
 
 impl<E> Item<E> {
-    /// Whether no window waits any more.
+    /// Whether no window waits any more: all are in encoders. A text without windows never gets there.
     pub fn is_taken(&self) -> bool {
-        self.next >= self.text.windows.len()
+        let windows = self.text.windows.len();
+        windows > 0 && self.next >= windows
     }
 }

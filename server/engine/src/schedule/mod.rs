@@ -1,8 +1,12 @@
-//! What the encoder computes next, and what it is not asked at all.
+//! What the encoders compute next, and what they are not asked at all.
 //!
 //! [`Queue`] is a pure data structure: no clock, no thread, no lock. Every method takes the time; whoever owns it calls
-//! [`Queue::push`] for a new request, [`Queue::take`] for the next batch, [`Queue::complete`] with the encoder's answer,
+//! [`Queue::push`] for a new request, [`Queue::take`] for an encoder's next batch, [`Queue::complete`] with its answer,
 //! [`Queue::cancel`] for a caller that went away, and sends what [`Queue::replies`] hands out.
+//!
+//! **Encoders.** Any number of them, known by number, take from the one queue, each one batch at a time. What is in one batch
+//! is in no other; windows of one text may be in several. A batch is cut to the speed of the encoder that takes it, and a
+//! time is foreseen with all encoders that are left: see `encoders.rs`. One that is gone is [`Queue::lose`]'s.
 //!
 //! **Windows are computed, texts are answered.** A batch is made of windows, so a long text never holds the encoder for
 //! longer than a batch; a text is answered when its last window is. Equal texts are one item, whoever asked; a request is
@@ -13,7 +17,7 @@
 //! fixed overhead of a batch of their own (free on a GPU, next to nothing on a CPU), and those that the lane is owed because
 //! of its guaranteed share. Bulk alone is computed in micro-batches of a few milliseconds: that, and one window at most, is
 //! what enforcement ever waits for. The share that is owed rides along, rather than being a batch of its own, for the same
-//! reason: two bulk batches in a row would be one too many.
+//! reason: two bulk batches in a row would be one too many. With several encoders it waits for the first that is free.
 //!
 //! **Promises.** A request with a deadline is taken if its end can be foreseen before it, else refused at once. Batches stop
 //! growing where that would make one of their own texts late. What is late all the same (the encoder became slower, another
@@ -24,6 +28,7 @@
 mod admit;
 pub mod arena;
 mod batch;
+mod encoders;
 pub mod estimate;
 mod flows;
 mod item;
@@ -33,12 +38,13 @@ mod stats;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::cache::Key as TextKey;
 use crate::config::EngineConfig;
 
 use arena::{Arena, Key};
+use encoders::Encoders;
 use estimate::{Estimate, Loads};
 use flows::Flows;
 use item::{Item, Pending};
@@ -61,7 +67,7 @@ pub struct Reply<R, E> {
     pub outcome: Outcome<E>,
 }
 
-/// Everything that waits for the encoder, and what is in it. `R` is where an answer goes, `E` the encoder's answer for one
+/// Everything that waits for the encoders, and what is in them. `R` is where an answer goes, `E` an encoder's answer for one
 /// window.
 #[derive(Debug)]
 pub struct Queue<R, E> {
@@ -71,35 +77,50 @@ pub struct Queue<R, E> {
     by_text: HashMap<TextKey, Key>,
     requests: Arena<Pending<R, E>>,
     replies: Vec<Reply<R, E>>,
-    estimate: Estimate,
+    encoders: Encoders,
     loads: Loads,
-    in_encoder: Option<batch::InEncoder>,
     last_probe: Option<Instant>,
     /// Without what waits now and what the estimate knows.
     counters: QueueStats,
 }
 
 impl<R, E> Queue<R, E> {
-    /// An empty queue.
-    pub fn new(config: &EngineConfig) -> Self {
+    /// An empty queue before so many encoders.
+    pub fn new(config: &EngineConfig, encoders: usize) -> Self {
         Self {
             lanes: PerLane::from_fn(|_| Flows::new(config.tenants)),
             items: Arena::default(),
             by_text: HashMap::new(),
             requests: Arena::default(),
             replies: Vec::new(),
-            estimate: Estimate::assumed(config.assumed_tokens_per_s),
+            encoders: Encoders::new(encoders, config.assumed_tokens_per_s),
             loads: Loads::default(),
-            in_encoder: None,
             last_probe: None,
             counters: QueueStats::default(),
             config: config.clone(),
         }
     }
 
-    /// The measured speed; a warm-up adds to it.
-    pub fn estimate(&mut self) -> &mut Estimate {
-        &mut self.estimate
+    /// Adds a batch of a warm-up to the measured speed of an encoder.
+    pub fn observe(&mut self, encoder: usize, tokens: usize, took: Duration) {
+        if let Some(speed) = self.encoders.speed_mut(encoder) {
+            speed.observe(tokens, took);
+        }
+    }
+
+    /// An encoder is gone: nothing is expected of it any more. A batch that it had is to be completed, as a failure.
+    pub fn lose(&mut self, encoder: usize) {
+        self.encoders.lose(encoder);
+    }
+
+    /// Encoders that are left.
+    pub fn encoders(&self) -> usize {
+        self.encoders.count()
+    }
+
+    /// Whether something is there that no encoder has taken.
+    pub fn has_waiting(&self) -> bool {
+        Lane::ALL.iter().any(|lane| self.has_work(*lane) || self.lanes.of(*lane).parked > 0)
     }
 
     /// Answers that are to be sent now, in the order in which they came about.
@@ -109,13 +130,17 @@ impl<R, E> Queue<R, E> {
 
     /// Whether nothing waits and nothing is computed.
     pub fn is_idle(&self) -> bool {
-        self.in_encoder.is_none() && self.requests.is_empty()
+        self.encoders.are_idle() && self.requests.is_empty()
     }
 
-    /// Tokens of a batch that holds work of `lane` or below.
-    pub fn budget(&self, lane: Lane) -> usize {
+    /// Tokens of a batch of an encoder that holds work of `lane` or below; none if it is gone.
+    pub fn budget(&self, encoder: usize, lane: Lane) -> usize {
+        self.encoders.speed(encoder).map_or(0, |speed| self.budget_at(speed, lane))
+    }
+
+    fn budget_at(&self, speed: &Estimate, lane: Lane) -> usize {
         let ms = if lane == Lane::Bulk { self.config.bulk_batch_ms } else { self.config.batch_ms };
-        self.estimate.tokens_in(ms).clamp(1, self.config.batch_tokens)
+        speed.tokens_in(ms).clamp(1, self.config.batch_tokens)
     }
 
     fn has_work(&self, lane: Lane) -> bool {
@@ -135,11 +160,12 @@ impl<R, E> Queue<R, E> {
         Some(request)
     }
 
-    /// A request no longer waits for an item; the last one takes it along.
+    /// A request no longer waits for an item; the last one takes it along, unless encoders have all of it: then whoever asks
+    /// for it again gets what is being computed.
     fn leave(&mut self, item: Key, request: Key) {
         let Some(found) = self.items.get_mut(item) else { return };
         found.waiters.retain(|(waiter, _)| *waiter != request);
-        if found.waiters.is_empty() {
+        if found.waiters.is_empty() && !found.is_taken() {
             self.remove_item(item);
         }
     }

@@ -1,4 +1,4 @@
-//! What the encoder answered.
+//! What an encoder answered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,13 +12,15 @@ impl<R, E> Queue<R, E> {
     /// Takes the encoder's answer for a batch: one for each window, in order, or why there is none. A failure costs the
     /// requests with a window in the batch, and nobody else.
     pub fn complete(&mut self, batch: Batch, answer: Result<Vec<E>, String>, now: Instant) {
-        self.in_encoder = None;
+        self.encoders.end(batch.encoder);
         let tokens = batch.total();
         self.counters.batches += 1;
         self.counters.windows += batch.entries.len() as u64;
         self.counters.tokens += tokens as u64;
         let took = now.saturating_duration_since(batch.taken);
-        self.loads.add(now, took, &batch.tokens);
+        // A share of all encoders' time.
+        let encoders = u32::try_from(self.encoders.count()).unwrap_or(u32::MAX).max(1);
+        self.loads.add(now, took / encoders, &batch.tokens);
         let answers = match answer {
             Ok(answers) if answers.len() == batch.entries.len() => answers,
             Ok(answers) => {
@@ -27,7 +29,7 @@ impl<R, E> Queue<R, E> {
             }
             Err(why) => return self.fail_batch(&batch, &why),
         };
-        self.estimate.observe(tokens, took);
+        self.observe(batch.encoder, tokens, took);
         for (entry, answer) in batch.entries.iter().zip(answers) {
             let Some(item) = self.items.get_mut(entry.item) else { continue };
             if let Some(place @ None) = item.done.get_mut(entry.window) {
@@ -81,5 +83,7 @@ impl<R, E> Queue<R, E> {
         let Some(item) = self.items.get(key) else { return };
         let waiters: Vec<Key> = item.waiters.iter().map(|(waiter, _)| *waiter).collect();
         waiters.into_iter().for_each(|request| self.fail(request, why));
+        // It was left behind by those who waited if encoders had all of it.
+        self.remove_item(key);
     }
 }

@@ -1,8 +1,11 @@
 //! What was counted.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::Queue;
+use super::estimate::Estimate;
 use super::lane::{Lane, PerLane};
 
 /// Requests of one lane. Each one that was accepted is counted once more when it ends.
@@ -43,7 +46,7 @@ pub struct QueueStats {
     pub tokens: u64,
     /// Texts that somebody else had asked for already.
     pub joined: u64,
-    /// Measured speed, overhead aside.
+    /// Measured speed of all encoders together, overhead aside.
     pub tokens_per_s: f64,
     /// Measured cost of a batch however small, in milliseconds.
     pub batch_overhead_ms: f64,
@@ -54,10 +57,16 @@ impl<R, E> Queue<R, E> {
     pub fn stats(&self) -> QueueStats {
         QueueStats {
             lanes: PerLane::from_fn(|lane| self.lane_stats(lane)),
-            tokens_per_s: self.estimate.rate(),
-            batch_overhead_ms: self.estimate.overhead().as_secs_f64() * 1e3,
+            tokens_per_s: self.encoders.speeds().map(Estimate::rate).sum(),
+            batch_overhead_ms: self.overhead_ms(),
             ..self.counters
         }
+    }
+
+    /// Of the encoders on average; 0 if none is left.
+    fn overhead_ms(&self) -> f64 {
+        let all: Duration = self.encoders.speeds().map(Estimate::overhead).sum();
+        all.as_secs_f64() * 1e3 / self.encoders.count().max(1) as f64
     }
 
     fn lane_stats(&self, lane: Lane) -> LaneStats {

@@ -68,7 +68,7 @@ fn check_enough(args: &CalibrateArgs, aligned: usize) -> Result<(), Failure> {
 /// agent's free text is moved to the scale of the head of the call, which is none then. Also the identity of the head.
 fn start_level(wanted: &Wanted) -> Result<(Started, String), Failure> {
     let loaded = load(wanted)?;
-    let head = read_head(&wanted.calibration, &loaded.encoder.info().digest)?;
+    let head = read_head(&wanted.calibration, &loaded.info().map_err(Failure::check)?.digest)?;
     let id = head.id();
     let level = [Effect::Read, Effect::Write, Effect::Unknown].map(|effect| (effect, 0.5)).into();
     let started = start_with(wanted, loaded, head.with_thresholds(&level, "level"))?;

@@ -87,12 +87,16 @@ fn flush(
         return Ok(());
     }
     let started = Instant::now();
-    let rule = WindowRule { max_length: loaded.encoder.info().max_length, overlap: 0, max_windows: 1 };
+    let rule = WindowRule {
+        max_length: loaded.info().map_err(Failure::check)?.max_length,
+        overlap: 0,
+        max_windows: 1,
+    };
     let windows = batch.iter().map(|t| loaded.tokenizer.windows(&t.text, rule));
     let windows = windows.collect::<Result<Vec<_>, _>>().map_err(Failure::check)?;
     let ids: Vec<&[u32]> =
         windows.iter().filter_map(|w| w.windows.first()).map(|w| w.ids.as_slice()).collect();
-    let encodings = loaded.encoder.encode(&ids).map_err(Failure::check)?;
+    let encodings = loaded.encoder().and_then(|encoder| encoder.encode(&ids)).map_err(Failure::check)?;
     figures.seconds += started.elapsed().as_secs_f64();
     figures.texts += batch.len();
     figures.tokens += ids.iter().map(|t| t.len()).sum::<usize>();
@@ -105,7 +109,7 @@ fn flush(
 }
 
 fn report(loaded: &Loaded, mut figures: Figures) -> Result<(), Failure> {
-    let info = loaded.encoder.info();
+    let info = loaded.info().map_err(Failure::check)?;
     let per_second = |n: usize| if figures.seconds > 0.0 { n as f64 / figures.seconds } else { 0.0 };
     figures.texts_per_second = per_second(figures.texts);
     figures.tokens_per_second = per_second(figures.tokens);

@@ -276,7 +276,7 @@ fn drift_service(config: &ServerConfig, front: Front) -> DriftServiceServer<Drif
 
 type Running = JoinHandle<Result<(), tonic::transport::Error>>;
 
-/// Waits for calls in flight, at most `wait`. The encoder thread ends with the last clone of the engine.
+/// Waits for calls in flight, at most `wait`. The encoder threads end with the last clone of the engine.
 async fn finish(server: Running, started: Started, wait: Duration) -> Result<(), Failure> {
     let abort = server.abort_handle();
     match tokio::time::timeout(wait, server).await {

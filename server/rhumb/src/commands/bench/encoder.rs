@@ -75,8 +75,8 @@ impl Plan {
 
     pub(super) fn run(&self) -> Result<Measured, Failure> {
         let first = load(&self.wanted)?;
-        let mut measured =
-            Measured { info: first.encoder.info().clone(), cells: Vec::new(), tokenizer: Vec::new() };
+        let info = first.info().map_err(Failure::check)?.clone();
+        let mut measured = Measured { info, cells: Vec::new(), tokenizer: Vec::new() };
         let longest = measured.info.max_length;
         for length in self.lengths.iter().copied().filter(|l| *l <= longest) {
             measured.tokenizer.push(tokenizer_cell(&first.tokenizer, length, self.wait)?);
@@ -84,7 +84,7 @@ impl Plan {
         drop(first);
         for options in self.options() {
             let mut loaded = load(&Wanted { options, ..self.wanted.clone() })?;
-            self.cells(loaded.encoder.as_mut(), &mut measured.cells)?;
+            self.cells(loaded.encoder().map_err(Failure::check)?, &mut measured.cells)?;
         }
         Ok(measured)
     }

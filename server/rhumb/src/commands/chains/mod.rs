@@ -66,7 +66,8 @@ pub async fn train(args: TrainChainsArgs) -> Result<ExitCode, Failure> {
     let (head, started) = tokio::task::spawn_blocking(move || {
         let loaded = load(&wanted)?;
         // Site thresholds would bind the parameters to one deployment.
-        let head = calibrations::read_head(&wanted.calibration, &loaded.encoder.info().digest)?;
+        let head =
+            calibrations::read_head(&wanted.calibration, &loaded.info().map_err(Failure::check)?.digest)?;
         let started = start_with(&wanted, loaded, head.clone())?;
         Ok::<_, Failure>((head, started))
     })

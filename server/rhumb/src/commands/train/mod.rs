@@ -55,10 +55,11 @@ pub async fn run(args: TrainArgs) -> Result<ExitCode, Failure> {
 async fn engine(args: &TrainArgs, bank: Bank) -> Result<Engine, Failure> {
     let wanted = Wanted::from(&args.engine);
     let loaded = tokio::task::spawn_blocking(move || load(&wanted)).await.map_err(Failure::check)??;
-    let neutral = Calibration { bank, ..Calibration::neutral(&loaded.encoder.info().digest) };
+    let neutral =
+        Calibration { bank, ..Calibration::neutral(&loaded.info().map_err(Failure::check)?.digest) };
     let (engine, _) =
-        Engine::start(loaded.tokenizer, loaded.encoder, neutral, Policy::default(), EngineConfig::default())
-            .map_err(Failure::io("encoder thread"))?;
+        Engine::start(loaded.tokenizer, loaded.encoders, neutral, Policy::default(), EngineConfig::default())
+            .map_err(Failure::io("encoder threads"))?;
     Ok(engine)
 }
 
