@@ -28,13 +28,23 @@ fn compile(library: &Path) -> Result<(), Box<dyn Error>> {
     let mut build = cc::Build::new();
     // Optimized in a debug build too: a model runs on it.
     build.cpp(true).no_default_flags(true).warnings(false).flags(["-std=c++17", "-O3"]);
-    // Numbers as a GPU makes them: no fused operation but those that the source asks for.
+    // Numbers as written: no fused operation but those that the source asks for.
     build.flags(["-ffp-contract=off", "-fno-strict-aliasing"]);
+    // Where a thread's own data lies is asked at every emulated instruction.
+    build.flag_if_supported("-ftls-model=initial-exec");
     // Where the compiler does not know its own processor, the kernels are slower, not wrong.
     build.flag_if_supported("-march=native");
     let mut command = build.try_get_compiler().map_err(needs_compiler)?.to_command();
     command
-        .args(["-DRHUMB_EMULATION", "-fPIC", "-pthread", "-shared", "-Wl,--no-undefined", "-o"])
+        .args([
+            "-DRHUMB_EMULATION",
+            "-fPIC",
+            "-pthread",
+            "-shared",
+            "-Wl,--no-undefined",
+            "-Wl,-soname,libcuda.so",
+            "-o",
+        ])
         .arg(library);
     for entry in fs::read_dir(Path::new(KERNELS).join("emulation"))? {
         let path = entry?.path();

@@ -1,7 +1,5 @@
 //! Where a model is computed: asked for, or the best that is there.
 
-use std::sync::OnceLock;
-
 use crate::bundle::Bundle;
 use crate::encoder::cpu::smoothing::Smoothing;
 use crate::encoder::cpu::{Arithmetic, CpuEncoder, Kernel};
@@ -83,15 +81,7 @@ fn cpu(bundle: &Bundle, options: LoadOptions) -> Result<Box<dyn Encoder>, Encode
 
 /// Every GPU that can be used, or the one asked for.
 fn gpus(bundle: &Bundle, number: Option<u32>, options: LoadOptions) -> Result<Chosen, EncoderError> {
-    let found = match number {
-        Some(_) => cuda::find(number),
-        // Looked for once: a command that loads several times says the same each time.
-        None => {
-            static ALL: OnceLock<Result<Vec<cuda::Found>, String>> = OnceLock::new();
-            ALL.get_or_init(|| cuda::find(None)).clone()
-        }
-    };
-    let found = found.map_err(EncoderError::Unavailable)?;
+    let found = cuda::find(number).map_err(EncoderError::Unavailable)?;
     let cuda = CudaOptions { memory_mb: options.gpu_memory_mb };
     let (mut encoders, mut why, mut refused) = (Vec::<Box<dyn Encoder>>::new(), Vec::new(), Vec::new());
     for device in found {

@@ -87,16 +87,24 @@ impl Golden {
         let rule = WindowRule { max_length: self.max_length, overlap: 0, max_windows: 1 };
         let mut agreement = Agreement { texts: 0, largest_difference: 0.0, lowest_cosine: 1.0 };
         let rows = self.texts.iter().zip(&self.ids).zip(&self.pooled).step_by(stride.max(1));
+        let (mut batch, mut expected): (Vec<&[u32]>, Vec<&[f32]>) = (Vec::new(), Vec::new());
         for ((text, ids), pooled) in rows {
             let windows = tokenizer.windows(text, rule)?.windows;
-            let found = windows.first().map(|w| w.ids.as_slice()).unwrap_or_default();
-            if found != ids.as_slice() {
+            if windows.first().map(|w| w.ids.as_slice()) != Some(ids.as_slice()) {
                 return Err(EncoderError::SelfTest(format!("token ids of text {:?} differ", head(text))));
             }
-            let encodings = encoder.encode(&[found])?;
-            let vector = encodings.first().map(|e| e.pooled.as_slice()).unwrap_or_default();
-            agreement.add(vector, pooled);
+            batch.push(ids);
+            expected.push(pooled);
         }
+        let encodings = encoder.encode(&batch)?;
+        if encodings.len() != expected.len() {
+            return Err(EncoderError::SelfTest(format!(
+                "{} vectors of {} texts",
+                encodings.len(),
+                expected.len()
+            )));
+        }
+        encodings.iter().zip(expected).for_each(|(found, expected)| agreement.add(&found.pooled, expected));
         Ok(agreement)
     }
 }

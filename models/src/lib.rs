@@ -1,6 +1,7 @@
 //! Text to vectors: bundles, text folding, tokenizer and encoders.
 
 pub mod bundle;
+mod choose;
 pub mod encoder;
 pub mod golden;
 pub mod load;

@@ -3,10 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::bundle::Bundle;
-use crate::encoder::cpu::smoothing::Smoothing;
-use crate::encoder::cpu::{Arithmetic, CpuEncoder, Kernel};
-use crate::encoder::reference::ReferenceEncoder;
+use crate::bundle::{Bundle, Manifest};
+use crate::choose::choose;
 use crate::encoder::{Encoder, EncoderError, EncoderInfo};
 use crate::golden::{Agreement, Golden};
 use crate::tokenizer::Tokenizer;
@@ -19,8 +17,8 @@ pub enum Device {
     Auto,
     /// This machine's processor.
     Cpu,
-    /// The NVIDIA GPU with this number.
-    Cuda(u32),
+    /// The NVIDIA GPU with this number, or every one.
+    Cuda(Option<u32>),
 }
 
 impl FromStr for Device {
@@ -30,8 +28,10 @@ impl FromStr for Device {
         match text.split_once(':') {
             None if text == "auto" => Ok(Self::Auto),
             None if text == "cpu" => Ok(Self::Cpu),
-            None if text == "cuda" => Ok(Self::Cuda(0)),
-            Some(("cuda", n)) => n.parse().map(Self::Cuda).map_err(|_| format!("{n:?} is no GPU number")),
+            None if text == "cuda" => Ok(Self::Cuda(None)),
+            Some(("cuda", n)) => {
+                n.parse().map(|n| Self::Cuda(Some(n))).map_err(|_| format!("{n:?} is no GPU number"))
+            }
             _ => Err(format!("{text:?} is none of auto, cpu, cuda, cuda:N")),
         }
     }
@@ -42,7 +42,8 @@ impl fmt::Display for Device {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(n) => write!(f, "cuda:{n}"),
+            Self::Cuda(None) => f.write_str("cuda"),
+            Self::Cuda(Some(n)) => write!(f, "cuda:{n}"),
         }
     }
 }
@@ -75,6 +76,17 @@ impl FromStr for Precision {
     }
 }
 
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
 /// What to load.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoadOptions {
@@ -86,6 +98,8 @@ pub struct LoadOptions {
     pub threads: usize,
     /// The slow reference encoder on candle, in f32, for comparison.
     pub reference: bool,
+    /// MiB of each GPU's memory at most; 0: what is free.
+    pub gpu_memory_mb: u64,
 }
 
 /// A model that encodes, and how well it agrees with the golden vectors.
@@ -94,7 +108,9 @@ pub struct Loaded {
     pub tokenizer: Tokenizer,
     /// Token ids to vectors: one or more of the same model, each for a thread of its own.
     pub encoders: Vec<Box<dyn Encoder>>,
-    /// Absent for a bundle without golden vectors.
+    /// Which device computes, and why; for a person.
+    pub why: String,
+    /// Of the worst device; absent for a bundle without golden vectors.
     pub self_test: Option<Agreement>,
 }
 
@@ -130,42 +146,46 @@ const SELF_TEST_STRIDE: usize = 19;
 /// Loads a verified bundle and tests it.
 ///
 /// # Errors
-/// A device or precision that this build does not have, a bundle that does not fit, a failed self-test.
+/// A device or precision that is not to be had, a bundle that does not fit, a failed self-test.
 pub fn load(bundle: &Bundle, options: LoadOptions) -> Result<Loaded, EncoderError> {
-    if let Device::Cuda(_) = options.device {
-        let problem = format!("device {}: this build has no CUDA encoder; use --device cpu", options.device);
-        return Err(EncoderError::Unavailable(problem));
-    }
     let tokenizer = Tokenizer::from_bytes(&bundle.tokenizer)?;
-    let mut encoder = encoder(bundle, options)?;
-    let self_test = self_test(&bundle.manifest.digest(), &tokenizer, encoder.as_mut())?;
-    Ok(Loaded { tokenizer, encoders: vec![encoder], self_test })
+    let mut agreement = None;
+    let chosen = choose(bundle, options, &mut |encoders| {
+        agreement = None;
+        for encoder in first_of_each_device(encoders) {
+            let tested = self_test(&bundle.manifest, &tokenizer, encoder)?;
+            agreement = worse(agreement, tested);
+        }
+        Ok(())
+    })?;
+    Ok(Loaded { tokenizer, encoders: chosen.encoders, why: chosen.why, self_test: agreement })
 }
 
-/// Unless asked otherwise int8 where it is known to be good, else f32. `rhumb eval` gives the same figures for both.
-fn encoder(bundle: &Bundle, options: LoadOptions) -> Result<Box<dyn Encoder>, EncoderError> {
-    let threads = options.threads;
-    let arithmetic = match options.precision {
-        _ if options.reference => return Ok(Box::new(ReferenceEncoder::load(bundle, threads)?)),
-        Precision::Auto if Smoothing::suits(&bundle.manifest.digest()) => Arithmetic::Int8,
-        Precision::Auto | Precision::F32 => Arithmetic::F32,
-        Precision::Int8 => Arithmetic::Int8,
-        Precision::F16 => {
-            let problem = "precision f16: the CPU computes in f32 or int8; use --precision f32, int8 or auto";
-            return Err(EncoderError::Unavailable(problem.to_owned()));
-        }
-    };
-    Ok(Box::new(CpuEncoder::load(bundle, arithmetic, threads, Kernel::Best)?))
+/// Encoders of one device share weights and kernels; one of them speaks for all.
+fn first_of_each_device(encoders: &mut [Box<dyn Encoder>]) -> impl Iterator<Item = &mut dyn Encoder> {
+    let mut seen: Vec<String> = Vec::new();
+    encoders.iter_mut().filter_map(move |encoder| {
+        let device = &encoder.info().device;
+        let new = !seen.contains(device);
+        seen.extend(new.then(|| device.clone()));
+        new.then_some(encoder.as_mut() as &mut dyn Encoder)
+    })
+}
+
+fn worse(a: Option<Agreement>, b: Option<Agreement>) -> Option<Agreement> {
+    [a, b].into_iter().flatten().min_by(|a, b| a.lowest_cosine.total_cmp(&b.lowest_cosine))
 }
 
 fn self_test(
-    digest: &str,
+    manifest: &Manifest,
     tokenizer: &Tokenizer,
     encoder: &mut dyn Encoder,
 ) -> Result<Option<Agreement>, EncoderError> {
-    let Some(golden) = Golden::of_model(digest) else { return Ok(None) };
+    let Some(golden) = Golden::of_model(&manifest.digest()) else { return Ok(None) };
     let agreement = golden?.compare(tokenizer, encoder, SELF_TEST_STRIDE)?;
-    if !agreement.is_good(&encoder.info().precision) {
+    // Weights that were rounded before are no better than what rounds them itself.
+    let precision = if manifest.rounded_from.is_some() { "f16" } else { &encoder.info().precision };
+    if !agreement.is_good(precision) {
         return Err(EncoderError::SelfTest(format!(
             "vectors differ from the golden ones by up to {:e} (lowest cosine {})",
             agreement.largest_difference, agreement.lowest_cosine

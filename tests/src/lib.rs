@@ -10,6 +10,7 @@ pub mod calibration;
 pub mod claude;
 pub mod drivers;
 pub mod envoy;
+pub mod gpu;
 pub mod http;
 pub mod litellm;
 pub mod openshell;

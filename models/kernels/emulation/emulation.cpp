@@ -97,16 +97,16 @@ void enter() {
     std::abort();  // an ended fiber is not resumed
 }
 
-/// Order of the threads of a block: forward, backward, or mixed.
-std::vector<unsigned> order_of(unsigned size) {
-    std::vector<unsigned> order(size);
-    for (unsigned i = 0; i < size; ++i) order[i] = i;
-    const char* wanted = std::getenv("RHUMB_EMULATED_ORDER");
-    const std::string name = wanted ? wanted : "forward";
-    if (name == "backward") std::reverse(order.begin(), order.end());
-    if (name == "mixed")
-        for (unsigned i = size; i > 1; --i) std::swap(order[i - 1], order[i * 2654435761u % i]);
-    return order;
+/// Orders in which threads are given their turn: forward, backward, mixed. A barrier that is missing shows in one of them.
+constexpr unsigned ORDERS = 3;
+
+unsigned in_order(unsigned order, unsigned i, unsigned size) {
+    switch (order) {
+        case 0: return i;
+        case 1: return size - 1 - i;
+        // An odd factor visits every number of a power of two.
+        default: return i * 77 % size;
+    }
 }
 
 bool Block::is_blocked(const Thread& thread) const {
@@ -130,11 +130,11 @@ void Block::run(Dim block_size, Dim at, Dim grid) {
         thread.groups.clear();
         thread.fiber.start(enter);
     }
-    static thread_local std::vector<unsigned> order;
-    if (order.size() != size) order = order_of(size);
+    const unsigned order = (at.x + at.y + at.z) % ORDERS;
     while (ended < size) {
         bool moved = false;
-        for (unsigned i : order) {
+        for (unsigned turn = 0; turn < size; ++turn) {
+            const unsigned i = in_order(order, turn, size);
             Thread& thread = *threads[i];
             if (thread.ended || is_blocked(thread)) continue;
             current = i;
@@ -293,6 +293,7 @@ float from_half(std::uint16_t half) {
 void launch(const Kernel& kernel, Dim grid, Dim size, size_t shared_bytes, void** arguments) {
     const size_t blocks = size_t{grid.x} * grid.y * grid.z;
     if (size.y != 1 || size.z != 1 || size.x % WARP != 0) fault("blocks of whole warps along x only");
+    if ((size.x & (size.x - 1)) != 0) fault("blocks of a power of two only");
     std::atomic<size_t> next{0};
     std::mutex guard;
     std::exception_ptr failure;

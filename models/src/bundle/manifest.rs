@@ -27,6 +27,9 @@ pub struct Manifest {
     /// A Python wheel with the same bytes, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wheel: Option<Wheel>,
+    /// `sha256:` and the digest of the weights that these were rounded from, if they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rounded_from: Option<String>,
     /// How to turn text into vectors with these files.
     pub encoder: EncoderSpec,
     /// The files: exactly one of each role.
@@ -138,9 +141,13 @@ impl Manifest {
         BUILT_IN.iter().map(|(name, _)| *name)
     }
 
-    /// The model's digest: `sha256:` and that of the weights, which alone decide the vectors' space.
+    /// The model's digest: `sha256:` and that of the weights, which alone decide the vectors' space. Of rounded weights it
+    /// is that of those they were rounded from: calibrations and vectors of the one are good for the other.
     #[must_use]
     pub fn digest(&self) -> String {
+        if let Some(digest) = &self.rounded_from {
+            return digest.clone();
+        }
         format!("sha256:{}", self.file(Role::Weights).map_or("", |file| file.sha256.as_str()))
     }
 

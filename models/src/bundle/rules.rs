@@ -16,6 +16,7 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), String> {
     ensure((8..=8192).contains(&length), || format!("max_length {length} is not in 8..=8192"))?;
     manifest.source.as_ref().map_or(Ok(()), check_source)?;
     manifest.wheel.as_ref().map_or(Ok(()), check_wheel)?;
+    manifest.rounded_from.as_deref().map_or(Ok(()), check_digest)?;
     manifest.files.iter().try_for_each(check_file)?;
     check_roles(manifest)?;
     check_distinct(manifest)
@@ -43,6 +44,12 @@ fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Result<(), String> {
 fn is_token(text: &str, extra: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
+}
+
+fn check_digest(digest: &str) -> Result<(), String> {
+    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+    let right = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    ensure(right, || format!("rounded_from {digest:?} is not sha256: and 64 lower-case hexadecimal digits"))
 }
 
 fn check_source(source: &Source) -> Result<(), String> {

@@ -112,7 +112,7 @@ pub struct EngineArgs {
     /// Bundle to use.
     #[arg(long, default_value = "minilm", value_name = "NAME")]
     pub model: String,
-    /// Where to compute: auto, cpu, cuda, cuda:N.
+    /// Where to compute: auto (every GPU, else the CPU), cpu, cuda (every GPU), cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: Device,
     /// How numbers are held: auto, f32, f16, int8.
@@ -121,6 +121,9 @@ pub struct EngineArgs {
     /// Threads of the encoder; 0: one for each core.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub threads: usize,
+    /// MiB of each GPU's memory at most; 0: what is free.
+    #[arg(long, default_value_t = 0, value_name = "MIB")]
+    pub gpu_memory_mb: u64,
     /// Computes with the slow reference encoder, in f32, for comparison.
     #[arg(long, conflicts_with = "precision")]
     pub reference: bool,
@@ -579,6 +582,16 @@ pub enum ModelCommand {
         /// Folder or archive.
         #[arg(value_name = "DIR|ARCHIVE")]
         path: PathBuf,
+    },
+    /// Writes a bundle with its weights rounded to f16, half the size, for sites that compute on GPUs. `rhumb model import`
+    /// installs it there as NAME-f16.
+    #[command(after_help = "Example:\n  rhumb model round minilm /media/usb/minilm-f16")]
+    Round {
+        /// Bundle.
+        name: String,
+        /// Folder to write to.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
     /// Compares every file of a bundle with its digest.
     #[command(after_help = "Example:\n  rhumb model verify minilm")]

@@ -83,6 +83,8 @@ pub struct ModelConfig {
     pub name: String,
     /// `auto`, `cpu`, `cuda`, `cuda:N`
     pub device: String,
+    /// MiB of each GPU's memory at most; 0: what is free.
+    pub gpu_memory_mb: u64,
     /// `auto`, `f32`, `f16`, `int8`
     pub precision: String,
     /// Threads of the encoder; 0: one for each core.
@@ -127,6 +129,7 @@ impl Default for ModelConfig {
         Self {
             name: "minilm".into(),
             device: "auto".into(),
+            gpu_memory_mb: 0,
             precision: "auto".into(),
             threads: 0,
             calibration: Vec::new(),

@@ -36,6 +36,7 @@ impl From<&EngineArgs> for Wanted {
                 precision: args.precision,
                 threads: args.threads,
                 reference: args.reference,
+                gpu_memory_mb: args.gpu_memory_mb,
             },
             calibration: args.calibration.clone(),
             policy: Policy::default(),
@@ -83,7 +84,7 @@ pub fn start_with(wanted: &Wanted, loaded: Loaded, calibration: Calibration) -> 
     tracing::info!(
         model = %info.model, digest = %info.digest, device = %info.device, precision = %info.precision,
         backend = info.backend, threads = info.threads, encoders = loaded.encoders.len(), calibration = %calibration.id(),
-        self_test = ?loaded.self_test, "model loaded"
+        self_test = ?loaded.self_test, chosen = %loaded.why, "model loaded"
     );
     let (engine, threads) = Engine::start(
         loaded.tokenizer,

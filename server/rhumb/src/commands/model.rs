@@ -1,4 +1,4 @@
-//! `rhumb model list | fetch | import | verify`
+//! `rhumb model list | fetch | import | round | verify`
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use crate::cli::{ModelArgs, ModelCommand};
 use crate::failure::Failure;
 use crate::progress;
 
-/// Runs one of the four.
+/// Runs one of the five.
 pub fn run(args: ModelArgs) -> Result<ExitCode, Failure> {
     let store = Store::open(None).map_err(Failure::check)?;
     match args.command {
@@ -18,6 +18,12 @@ pub fn run(args: ModelArgs) -> Result<ExitCode, Failure> {
         ModelCommand::Import { path } => {
             let manifest = bundle::import(&store, &path).map_err(Failure::input)?;
             anstream::println!("{} imported and verified ({})", manifest.name, manifest.digest());
+            Ok(ExitCode::SUCCESS)
+        }
+        ModelCommand::Round { name, folder } => {
+            let bundle = store.load(&name).map_err(Failure::check)?;
+            let manifest = bundle::round(&bundle, &folder).map_err(Failure::check)?;
+            anstream::println!("{} written to {}", manifest.name, folder.display());
             Ok(ExitCode::SUCCESS)
         }
         ModelCommand::Verify { name, json } => verify(&store, name, json),

@@ -32,6 +32,7 @@ fn wanted(args: &ServeArgs, config: &Config) -> Result<Wanted, Failure> {
             precision: args.precision.unwrap_or(precision),
             threads: args.threads.unwrap_or(model.threads),
             reference: false,
+            gpu_memory_mb: model.gpu_memory_mb,
         },
         calibration: match args.calibration.as_slice() {
             [] => model.calibration.clone(),

@@ -1,0 +1,120 @@
+//! A bundle with its weights rounded to half precision: half the size, and all that a GPU computes with.
+
+use std::fs;
+use std::path::Path;
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::{Bundle, BundleError, Manifest, Role, digest, manifest};
+
+/// Writes `bundle` with rounded weights into a folder, to be installed with [`import`](super::import). The name gets
+/// `-f16` at its end.
+///
+/// # Errors
+/// If the weights are no safetensors, hold a value beyond the range of f16, or the folder cannot be written to.
+pub fn round(bundle: &Bundle, folder: &Path) -> Result<Manifest, BundleError> {
+    let weights = halves(bundle)?;
+    let mut rounded = Manifest {
+        name: format!("{}-f16", bundle.manifest.name),
+        description: format!("{}, weights rounded to f16", bundle.manifest.description),
+        // Nobody else has these bytes.
+        source: None,
+        wheel: None,
+        rounded_from: Some(bundle.manifest.digest()),
+        ..bundle.manifest.clone()
+    };
+    fs::create_dir_all(folder).map_err(BundleError::io("create", folder))?;
+    for file in &mut rounded.files {
+        let bytes = match file.role {
+            Role::Weights => &weights,
+            Role::Tokenizer => &bundle.tokenizer,
+            Role::Config => &bundle.config,
+        };
+        // Flat, whatever folders the bundle has: a path of the bundle is not one of this folder.
+        let name = file.path.rsplit('/').next().unwrap_or_default().to_owned();
+        let path = folder.join(&name);
+        fs::write(&path, bytes).map_err(BundleError::io("write", &path))?;
+        (file.path, file.size, file.sha256) = (name, bytes.len() as u64, digest::of(bytes));
+    }
+    let path = folder.join(manifest::FILE_NAME);
+    fs::write(&path, rounded.to_text()?).map_err(BundleError::io("write", &path))?;
+    // What was written must be what is read.
+    Manifest::parse(&rounded.to_text()?, &path.display().to_string())
+}
+
+/// The weights with every f32 tensor in f16; the others as they are.
+fn halves(bundle: &Bundle) -> Result<Vec<u8>, BundleError> {
+    let name = &bundle.manifest.name;
+    let fail = |reason: String| BundleError::Manifest { origin: format!("{name}, weights"), reason };
+    let tensors = SafeTensors::deserialize(&bundle.weights).map_err(|e| fail(e.to_string()))?;
+    let mut rounded: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    for (name, tensor) in tensors.iter() {
+        let (dtype, bytes) = match tensor.dtype() {
+            Dtype::F32 => (
+                Dtype::F16,
+                half_bytes(tensor.data())
+                    .ok_or_else(|| fail(format!("tensor {name} holds a value beyond the range of f16")))?,
+            ),
+            other => (other, tensor.data().to_vec()),
+        };
+        rounded.push((name.to_owned(), dtype, tensor.shape().to_vec(), bytes));
+    }
+    let views = rounded.iter().map(|(name, dtype, shape, bytes)| {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| fail(e.to_string()))?;
+        Ok((name.as_str(), view))
+    });
+    let views = views.collect::<Result<Vec<_>, BundleError>>()?;
+    safetensors::serialize(views, None).map_err(|e| fail(e.to_string()))
+}
+
+fn half_bytes(data: &[u8]) -> Option<Vec<u8>> {
+    let values: Vec<f32> = data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let mut halves = vec![f16::ZERO; values.len()];
+    halves.convert_from_f32_slice(&values);
+    let whole = halves.iter().all(|x| x.is_finite());
+    whole.then(|| halves.iter().flat_map(|x| x.to_le_bytes()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+    use crate::bundle::{Store, import};
+
+    fn bundle(values: &[f32]) -> Bundle {
+        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let view = TensorView::new(Dtype::F32, vec![values.len()], &bytes).unwrap();
+        let weights = safetensors::serialize([("x", view)], None).unwrap();
+        Bundle {
+            manifest: testing::manifest("tiny"),
+            weights,
+            tokenizer: b"{}".to_vec(),
+            config: b"{}".to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_rounded_bundle_is_installed_and_keeps_the_models_digest() {
+        let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let bundle = bundle(&[1.0, 1.0 + 1e-4, -0.5]);
+        let written = round(&bundle, folder.path()).unwrap();
+        let store = Store::open(Some(home.path().into())).unwrap();
+        assert_eq!(import(&store, folder.path()).unwrap(), written);
+        let loaded = store.load("tiny-f16").unwrap();
+        assert_eq!(loaded.manifest.digest(), bundle.manifest.digest());
+        let tensors = SafeTensors::deserialize(&loaded.weights).unwrap();
+        let x = tensors.tensor("x").unwrap();
+        let halves: Vec<f16> = x.data().as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b)).collect();
+        assert_eq!((x.dtype(), halves), (Dtype::F16, [1.0, 1.0, -0.5].map(f16::from_f32).to_vec()));
+    }
+
+    #[test]
+    fn what_a_half_cannot_hold_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = round(&bundle(&[70_000.0]), folder.path()).unwrap_err().to_string();
+        assert!(error.contains("tensor x"), "{error}");
+    }
+}
