@@ -110,6 +110,16 @@ impl Golden {
 }
 
 impl Agreement {
+    /// Of two encoders the one that is further away, in each respect.
+    #[must_use]
+    pub fn or_worse(self, other: Self) -> Self {
+        Self {
+            texts: self.texts.min(other.texts),
+            largest_difference: self.largest_difference.max(other.largest_difference),
+            lowest_cosine: self.lowest_cosine.min(other.lowest_cosine),
+        }
+    }
+
     fn add(&mut self, found: &[f32], expected: &[f32]) {
         let same_length = found.len() == expected.len();
         let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
@@ -126,11 +136,14 @@ impl Agreement {
             if product < self.lowest_cosine || product.is_nan() { product } else { self.lowest_cosine };
     }
 
-    /// Whether an encoder of this precision is good enough to serve: 1e-5 in f32; elsewhere a cosine of 0.99, which int8
-    /// reaches also where its products take weights of seven bits only.
+    /// Whether an encoder of this precision is good enough to serve: 1e-5 in f32; a cosine of 0.999 in f16, and of 0.99 in
+    /// int8, which it reaches also where its products take weights of seven bits only.
     pub fn is_good(&self, precision: &str) -> bool {
         match precision {
             "f32" => self.texts > 0 && self.largest_difference <= 1e-5,
+            // What is no number counts as infinitely far, whatever the cosine was.
+            _ if self.largest_difference.is_infinite() => false,
+            "f16" => self.texts > 0 && self.lowest_cosine >= 0.999,
             _ => self.texts > 0 && self.lowest_cosine >= 0.99,
         }
     }

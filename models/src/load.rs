@@ -154,7 +154,7 @@ pub fn load(bundle: &Bundle, options: LoadOptions) -> Result<Loaded, EncoderErro
         agreement = None;
         for encoder in first_of_each_device(encoders) {
             let tested = self_test(&bundle.manifest, &tokenizer, encoder)?;
-            agreement = worse(agreement, tested);
+            agreement = agreement.into_iter().chain(tested).reduce(Agreement::or_worse);
         }
         Ok(())
     })?;
@@ -170,10 +170,6 @@ fn first_of_each_device(encoders: &mut [Box<dyn Encoder>]) -> impl Iterator<Item
         seen.extend(new.then(|| device.clone()));
         new.then_some(encoder.as_mut() as &mut dyn Encoder)
     })
-}
-
-fn worse(a: Option<Agreement>, b: Option<Agreement>) -> Option<Agreement> {
-    [a, b].into_iter().flatten().min_by(|a, b| a.lowest_cosine.total_cmp(&b.lowest_cosine))
 }
 
 fn self_test(

@@ -593,6 +593,15 @@ pub enum ModelCommand {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Computes every golden text on a device and says how far the vectors are from an independent implementation's.
+    #[command(after_help = "Example:\n  rhumb model test --device cuda --json")]
+    Test {
+        #[command(flatten)]
+        engine: EngineArgs,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Compares every file of a bundle with its digest.
     #[command(after_help = "Example:\n  rhumb model verify minilm")]
     Verify {

@@ -1,15 +1,18 @@
-//! `rhumb model list | fetch | import | round | verify`
+//! `rhumb model list | fetch | import | round | test | verify`
 
 use std::process::ExitCode;
 
 use rhumb_models::bundle::{self, BundleError, FileReport, Listed, State};
+use rhumb_models::encoder::EncoderError;
+use rhumb_models::golden::{Agreement, Golden};
 use rhumb_models::{FetchOutcome, Store};
 
 use crate::cli::{ModelArgs, ModelCommand};
 use crate::failure::Failure;
 use crate::progress;
+use crate::startup::{Wanted, load};
 
-/// Runs one of the five.
+/// Runs one of the six.
 pub fn run(args: ModelArgs) -> Result<ExitCode, Failure> {
     let store = Store::open(None).map_err(Failure::check)?;
     match args.command {
@@ -26,6 +29,7 @@ pub fn run(args: ModelArgs) -> Result<ExitCode, Failure> {
             anstream::println!("{} written to {}", manifest.name, folder.display());
             Ok(ExitCode::SUCCESS)
         }
+        ModelCommand::Test { engine, json } => test(&Wanted::from(&engine), json),
         ModelCommand::Verify { name, json } => verify(&store, name, json),
     }
 }
@@ -110,4 +114,41 @@ fn report((name, files): &(String, Vec<FileReport>)) -> serde_json::Value {
 fn print_file(name: &str, file: &FileReport) {
     let result = if file.ok { "ok" } else { "BAD" };
     anstream::println!("{name:16} {result:4} {} {}", file.path.display(), file.detail);
+}
+
+fn test(wanted: &Wanted, json: bool) -> Result<ExitCode, Failure> {
+    let mut loaded = load(wanted)?;
+    let info = loaded.info().map_err(Failure::check)?.clone();
+    let golden = Golden::of_model(&info.digest).ok_or_else(|| {
+        Failure::check(format!("model {}: there are no golden vectors of it", wanted.model))
+    })?;
+    let golden = golden.map_err(Failure::check)?;
+    let mut encoders = loaded.encoders.iter_mut();
+    let compared = encoders.try_fold(None, |worst: Option<Agreement>, encoder| {
+        let agreement = golden.compare(&loaded.tokenizer, encoder.as_mut(), 1)?;
+        Ok::<_, EncoderError>(Some(worst.map_or(agreement, |worst| worst.or_worse(agreement))))
+    });
+    let agreement = compared.map_err(Failure::check)?.ok_or_else(|| Failure::check("no encoder"))?;
+    let good = agreement.is_good(&info.precision);
+    if json {
+        anstream::println!(
+            "{}",
+            serde_json::json!({
+                "model": info.model, "digest": info.digest, "device": info.device, "deviceReason": loaded.why,
+                "precision": info.precision, "backend": info.backend, "encoders": loaded.encoders.len(),
+                "texts": agreement.texts, "lowestCosine": agreement.lowest_cosine,
+                "largestDifference": agreement.largest_difference, "good": good,
+            })
+        );
+    } else {
+        anstream::println!(
+            "{} texts on {}: lowest cosine {:.7}, largest difference {:.1e}: {}",
+            agreement.texts,
+            loaded.why,
+            agreement.lowest_cosine,
+            agreement.largest_difference,
+            if good { "good" } else { "too far" }
+        );
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -58,6 +58,8 @@ pub(super) struct Plan {
 /// What was measured, and the encoder that `wanted` means.
 pub(super) struct Measured {
     pub info: EncoderInfo,
+    /// Why this device.
+    pub why: String,
     pub cells: Vec<Cell>,
     pub tokenizer: Vec<TokenizerCell>,
 }
@@ -76,7 +78,8 @@ impl Plan {
     pub(super) fn run(&self) -> Result<Measured, Failure> {
         let first = load(&self.wanted)?;
         let info = first.info().map_err(Failure::check)?.clone();
-        let mut measured = Measured { info, cells: Vec::new(), tokenizer: Vec::new() };
+        let mut measured =
+            Measured { info, why: first.why.clone(), cells: Vec::new(), tokenizer: Vec::new() };
         let longest = measured.info.max_length;
         for length in self.lengths.iter().copied().filter(|l| *l <= longest) {
             measured.tokenizer.push(tokenizer_cell(&first.tokenizer, length, self.wait)?);

@@ -24,6 +24,8 @@ struct Report {
     model: String,
     digest: String,
     device: String,
+    /// Why this device.
+    device_reason: String,
     precision: String,
     backend: &'static str,
     threads: usize,
@@ -85,7 +87,7 @@ pub async fn run(args: BenchArgs) -> Result<ExitCode, Failure> {
 }
 
 fn report(measured: Measured, score: ScoreCell) -> Report {
-    let Measured { info, cells, tokenizer } = measured;
+    let Measured { info, why, cells, tokenizer } = measured;
     Report {
         version: env!("CARGO_PKG_VERSION"),
         commit: env!("RHUMB_COMMIT"),
@@ -93,6 +95,7 @@ fn report(measured: Measured, score: ScoreCell) -> Report {
         model: info.model,
         digest: info.digest,
         device: info.device,
+        device_reason: why,
         precision: info.precision,
         backend: info.backend,
         threads: info.threads,

@@ -12,7 +12,7 @@ pub(super) fn print(report: &Report) {
         report.version,
         report.commit
     );
-    anstream::println!("{} on {}", report.model, report.device);
+    anstream::println!("{} on {}", report.model, report.device_reason);
     let mut table = Table::new(&[
         "precision",
         "by",
