@@ -39,6 +39,9 @@ pub enum Status {
     Unparsable,
     /// A limit of the intent forbids it.
     Limited,
+    /// All of it was scored, and a cheaper path than the ordinary one took part: the CPU where the GPU is lost. The score is
+    /// as good as any, so the policy makes no difference.
+    Degraded,
 }
 
 /// Verdicts by effect and status. The threshold itself comes from the calibration.
@@ -142,7 +145,7 @@ impl Policy {
                 let floor = if effect == Effect::Read { self.delegated_read } else { self.delegated_write };
                 at_least(self.by_drift(drift, threshold, effect), floor, "intent_delegated")
             }
-            (Status::Scored, Some(drift)) => self.by_drift(drift, threshold, effect),
+            (Status::Scored | Status::Degraded, Some(drift)) => self.by_drift(drift, threshold, effect),
         }
     }
 
@@ -183,6 +186,13 @@ mod tests {
         assert_eq!(verdict(Status::Scored, 0.5, Effect::Write), (Verdict::Escalate, "intent_drift"));
         assert_eq!(verdict(Status::Scored, 0.5, Effect::Read), (Verdict::Warn, "intent_drift"));
         assert_eq!(verdict(Status::Scored, 0.96, Effect::Unknown), (Verdict::Deny, "intent_drift"));
+    }
+
+    #[test]
+    fn who_computed_makes_no_difference() {
+        for (drift, effect) in [(0.499, Effect::Write), (0.5, Effect::Write), (0.96, Effect::Read)] {
+            assert_eq!(verdict(Status::Degraded, drift, effect), verdict(Status::Scored, drift, effect));
+        }
     }
 
     #[test]

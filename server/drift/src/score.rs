@@ -97,7 +97,7 @@ pub struct Scored {
     pub threshold: f64,
     /// Raw cosine of the pooled vectors.
     pub similarity: Option<f32>,
-    /// SCORED, DELEGATED or TRUNCATED.
+    /// SCORED, DELEGATED, TRUNCATED or DEGRADED.
     pub status: Status,
     /// Why.
     pub evidence: Evidence,
@@ -118,6 +118,7 @@ pub fn score(calibration: &Calibration, main: Measured<'_>, side: Option<Measure
     let threshold = head.threshold(effect);
     let (mut weakest, mut unmatched) = (features.weakest.clone(), features.unmatched.clone());
     let mut findings = main.prepared.findings.clone();
+    let side_degraded = side.map(|side| side.vectors.is_degraded());
     if let Some(side) = side {
         let measured = measure(side);
         let side_head = calibration.head(&measured);
@@ -136,6 +137,11 @@ pub fn score(calibration: &Calibration, main: Measured<'_>, side: Option<Measure
     if main.intent.truncated {
         findings.push("intent_truncated".to_owned());
     }
+    let degraded = [Some(main.intent.vectors.is_degraded()), Some(main.vectors.is_degraded()), side_degraded];
+    let degraded = degraded.contains(&Some(true));
+    if degraded {
+        findings.push("cheaper_path".to_owned());
+    }
     if left_out > 0 {
         findings.push(format!("values_left_out:{left_out}"));
     }
@@ -146,18 +152,21 @@ pub fn score(calibration: &Calibration, main: Measured<'_>, side: Option<Measure
         drift,
         threshold,
         similarity: features.similarity,
-        status: status(cut || left_out > 0 || main.intent.truncated, delegating),
+        status: status(cut || left_out > 0 || main.intent.truncated, delegating, degraded),
         evidence: Evidence { values, weakest, unmatched, delegating, contributions, findings },
         features,
     }
 }
 
-/// What was not seen whole comes first: nothing makes up for it.
-fn status(truncated: bool, delegating: f32) -> Status {
+/// What was not seen whole comes first: nothing makes up for it. The policy asks what was not seen, and what was handed over,
+/// and not who computed; that is among the findings too.
+fn status(truncated: bool, delegating: f32, degraded: bool) -> Status {
     if truncated {
         Status::Truncated
     } else if delegating >= DELEGATING {
         Status::Delegated
+    } else if degraded {
+        Status::Degraded
     } else {
         Status::Scored
     }
@@ -215,9 +224,34 @@ mod tests {
     }
 
     #[test]
+    fn one_cheaper_vector_makes_the_answer_a_degraded_one() {
+        let bank = Bank::default();
+        let none = SourceIndex::default();
+        let action = Action { tool: "t".into(), ..Action::default() };
+        for which in 0..4 {
+            let vectors = |own: usize| vectors(1.0, 0.1).degraded(own == which);
+            let intent = IntentIndex::new(IntentText::of("x"), vectors(0), false, &bank);
+            let prepared = Prepared::of(&action, &intent.text, 100);
+            let (main, side) = (vectors(1), vectors(2));
+            let measured = |vectors| Measured {
+                prepared: &prepared,
+                vectors,
+                intent: &intent,
+                bank: &bank,
+                trusted: &none,
+                untrusted: &none,
+            };
+            let scored = score(&calibration(), measured(&main), Some(measured(&side)), false);
+            let told = scored.evidence.findings.contains(&"cheaper_path".to_owned());
+            assert_eq!((scored.status == Status::Degraded, told), (which < 3, which < 3));
+        }
+    }
+
+    #[test]
     fn what_was_cut_comes_before_what_was_delegated() {
-        assert_eq!(status(true, 1.0), Status::Truncated);
-        assert_eq!(status(false, 1.0), Status::Delegated);
-        assert_eq!(status(false, 0.3), Status::Scored);
+        assert_eq!(status(true, 1.0, true), Status::Truncated);
+        assert_eq!(status(false, 1.0, true), Status::Delegated);
+        assert_eq!(status(false, 0.3, true), Status::Degraded);
+        assert_eq!(status(false, 0.3, false), Status::Scored);
     }
 }

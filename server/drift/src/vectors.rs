@@ -18,6 +18,7 @@ pub struct Window {
 pub struct TextVectors {
     width: usize,
     windows: Vec<Window>,
+    degraded: bool,
 }
 
 impl TextVectors {
@@ -29,7 +30,18 @@ impl TextVectors {
                 normalize(row);
             }
         }
-        Self { width, windows }
+        Self { width, windows, degraded: false }
+    }
+
+    /// Says whether a cheaper path than the ordinary one made them.
+    #[must_use]
+    pub fn degraded(self, degraded: bool) -> Self {
+        Self { degraded, ..self }
+    }
+
+    /// Whether a cheaper path made them.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded
     }
 
     /// The windows in the order of the text.

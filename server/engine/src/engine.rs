@@ -18,7 +18,8 @@ use crate::decision;
 use crate::error::EngineError;
 use crate::finish::Compared;
 use crate::request::off_thread;
-use crate::scheduler::{Scheduler, now};
+use crate::scheduler::{EncoderState, Scheduler, now};
+use crate::spare::{Encoders, Spare, same_model};
 use crate::stats::{Counted, EngineStats};
 use crate::vectors::Vectors;
 use crate::worker::Seat;
@@ -32,6 +33,7 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub tokenizer: Tokenizer,
     pub info: EncoderInfo,
+    spare: Arc<Spare>,
     pub calibration: Calibration,
     calibration_id: String,
     chain_parameters: ChainParameters,
@@ -65,22 +67,26 @@ const WARM_UP: &str =
 
 impl Engine {
     /// Starts a thread for each encoder; all of them are to be the same model. They end when the last clone of the engine is
-    /// dropped; the handles tell. Each one warms its encoder up first; see [`Engine::ready`].
+    /// dropped; the handles tell. Each one warms its encoder up first; see [`Engine::ready`]. What becomes of one whose device
+    /// is lost is told at [`crate::spare`].
     ///
     /// # Errors
     /// If there is no encoder, if one is of another model, or if a thread cannot be started.
     pub fn start(
         tokenizer: Tokenizer,
-        encoders: Vec<Box<dyn Encoder>>,
+        encoders: impl Into<Encoders>,
         calibration: Calibration,
         policy: Policy,
         config: EngineConfig,
     ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
-        let scheduler = Arc::new(Scheduler::new(&config, encoders.len()));
+        let Encoders { all, fallback } = encoders.into();
+        let info = common(&all)?;
+        let scheduler = Arc::new(Scheduler::new(&config, all.len()));
         let decisions = config.decision_cache_mb;
         let shared = Arc::new(Shared {
             tokenizer,
-            info: common(&encoders)?,
+            spare: Arc::new(Spare::new(fallback, info.clone())),
+            info,
             calibration_id: calibration.id(),
             chain_parameters: calibration.chain(),
             calibration,
@@ -94,20 +100,32 @@ impl Engine {
             config: config.clone(),
         });
         let warm_up: Option<Arc<[u32]>> = shared.warm_up().map(Arc::from);
-        let start = |(number, mut encoder): (usize, Box<dyn Encoder>)| {
-            let seat = Seat::new(Arc::clone(&scheduler), number, config.clone());
-            let warm_up = warm_up.clone();
+        let start = |(number, encoder): (usize, Box<dyn Encoder>)| {
+            let (scheduler, spare) = (Arc::clone(&scheduler), Arc::clone(&shared.spare));
+            let seat = Seat::new(scheduler, number, spare, config.clone(), warm_up.clone());
             std::thread::Builder::new()
                 .name(format!("rhumb-encoder-{number}"))
-                .spawn(move || seat.run(encoder.as_mut(), warm_up.as_deref()))
+                .spawn(move || seat.run(encoder))
         };
-        let threads = encoders.into_iter().enumerate().map(start).collect::<Result<_, _>>()?;
+        let threads = all.into_iter().enumerate().map(start).collect::<Result<_, _>>()?;
         Ok((Self { shared }, threads))
     }
 
-    /// What encodes.
+    /// What encodes: what stands in for the devices where all are lost.
     pub fn info(&self) -> &EncoderInfo {
-        &self.shared.info
+        let shared = &self.shared;
+        let spare = shared.scheduler.encoders().degraded.then(|| shared.spare.info()).flatten();
+        spare.unwrap_or(&shared.info)
+    }
+
+    /// The encoders that are left.
+    pub fn encoders(&self) -> EncoderState {
+        self.shared.scheduler.encoders()
+    }
+
+    /// Waits until no encoder is left: then every request is refused with [`EngineError::NoEncoder`].
+    pub async fn gone(&self) {
+        self.shared.scheduler.gone().await;
     }
 
     /// Names the calibration in answers.
@@ -145,6 +163,7 @@ impl Engine {
         let shared = &self.shared;
         EngineStats {
             queue: shared.scheduler.stats(),
+            encoders: shared.scheduler.encoders(),
             intents: shared.intents.stats(),
             actions: shared.actions.stats(),
             contexts: shared.contexts.stats(),
@@ -248,10 +267,6 @@ fn common(encoders: &[Box<dyn Encoder>]) -> std::io::Result<EncoderInfo> {
         true => Ok(first.clone()),
         false => Err(invalid("the encoders are of different models")),
     }
-}
-
-fn same_model(a: &EncoderInfo, b: &EncoderInfo) -> bool {
-    (&a.digest, a.width, a.max_length) == (&b.digest, b.width, b.max_length)
 }
 
 fn has_tokens(vectors: &TextVectors) -> bool {

@@ -21,9 +21,12 @@ pub enum EngineError {
     /// The deadline passed before the answer was there, or could not be kept by an idle engine.
     #[error("the deadline passed")]
     Deadline,
-    /// The engine is stopping or its encoder is gone.
+    /// The engine is stopping.
     #[error("the engine is not running")]
     Stopped,
+    /// The devices are lost, and nothing computes in their place.
+    #[error("no encoder is left: every device is lost")]
+    NoEncoder,
     /// The encoder failed.
     #[error("the encoder failed: {0}")]
     Encoder(String),

@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rhumb_models::encoder::Encoding;
+use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
 use crate::answer::Call;
@@ -11,7 +12,27 @@ use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::schedule::{Batch, Computed, Outcome, Queue, QueueStats, Reply, Request, Text, Ticket};
 
-type ReplyTo = oneshot::Sender<Outcome<Encoding>>;
+type ReplyTo = oneshot::Sender<Outcome<Made>>;
+
+/// One window as vectors.
+#[derive(Debug)]
+pub struct Made {
+    /// The vectors.
+    pub encoding: Encoding,
+    /// Whether they were computed in place of a lost device.
+    pub degraded: bool,
+}
+
+/// The encoders that are left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct EncoderState {
+    /// That compute, or are warming up.
+    pub left: usize,
+    /// That are gone: their device is lost, or their thread ended.
+    pub lost: usize,
+    /// Whether no device is left, and what computes stands in for them.
+    pub degraded: bool,
+}
 
 /// The queue, shared.
 #[derive(Debug)]
@@ -19,22 +40,41 @@ pub struct Scheduler {
     state: Mutex<State>,
     wake: Condvar,
     ready: watch::Sender<bool>,
+    encoders: watch::Sender<EncoderState>,
 }
 
 #[derive(Debug)]
 struct State {
-    queue: Queue<ReplyTo, Encoding>,
+    queue: Queue<ReplyTo, Made>,
     /// No engine is left, or no encoder.
     closed: bool,
+    encoders: EncoderState,
     /// Encoders that are not warm yet.
     cold: usize,
+}
+
+impl State {
+    fn lose(&mut self, encoder: usize) {
+        if self.queue.lose(encoder) {
+            self.encoders.left = self.queue.encoders();
+            self.encoders.lost += usize::from(!self.closed);
+        }
+    }
+
+    fn why_closed(&self) -> EngineError {
+        if self.encoders.left == 0 && self.encoders.lost > 0 {
+            EngineError::NoEncoder
+        } else {
+            EngineError::Stopped
+        }
+    }
 }
 
 /// The texts of one request, computed.
 #[derive(Debug)]
 pub struct Encoded {
     /// In the order of the request.
-    pub texts: Vec<Arc<Computed<Encoding>>>,
+    pub texts: Vec<Arc<Computed<Made>>>,
     /// Time in the queue of the text that was finished last.
     pub queue: Duration,
     /// From then until it was finished.
@@ -63,8 +103,15 @@ impl Drop for Leave<'_> {
 impl Scheduler {
     /// An empty queue before so many encoders.
     pub fn new(config: &EngineConfig, encoders: usize) -> Self {
-        let state = State { queue: Queue::new(config, encoders), closed: false, cold: encoders };
-        Self { state: Mutex::new(state), wake: Condvar::new(), ready: watch::Sender::new(false) }
+        let left = EncoderState { left: encoders, ..EncoderState::default() };
+        let state =
+            State { queue: Queue::new(config, encoders), closed: false, encoders: left, cold: encoders };
+        Self {
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            ready: watch::Sender::new(false),
+            encoders: watch::Sender::new(left),
+        }
     }
 
     /// A panic under the lock leaves a queue that may have lost a request, and no reason to lose all others.
@@ -104,7 +151,7 @@ impl Scheduler {
             Ok(Outcome::Done { texts, queue, encode }) => Ok(Encoded { texts, queue, encode }),
             Ok(Outcome::Expired) => Err(EngineError::Deadline),
             Ok(Outcome::Failed(why)) => Err(EngineError::Encoder(why.to_string())),
-            Err(_) => Err(EngineError::Stopped),
+            Err(_) => Err(self.lock().why_closed()),
         }
     }
 
@@ -112,7 +159,7 @@ impl Scheduler {
         let now = now();
         let mut state = self.lock();
         if state.closed {
-            return Err(EngineError::Stopped);
+            return Err(state.why_closed());
         }
         let ticket = state.queue.push(request, now)?;
         let replies = state.queue.replies();
@@ -126,7 +173,7 @@ impl Scheduler {
     pub(crate) fn next_batch(
         &self,
         encoder: usize,
-        done: Option<(Batch, Result<Vec<Encoding>, String>)>,
+        done: Option<(Batch, Result<Vec<Made>, String>)>,
     ) -> Option<Batch> {
         let mut state = self.lock();
         if let Some((batch, answer)) = done {
@@ -150,6 +197,30 @@ impl Scheduler {
                 return next;
             }
         }
+    }
+
+    /// Takes the answer for a batch from an encoder that asks for no more.
+    pub(crate) fn complete(&self, batch: Batch, answer: Result<Vec<Made>, String>) {
+        let mut state = self.lock();
+        state.queue.complete(batch, answer, Instant::now());
+        let replies = state.queue.replies();
+        drop(state);
+        send(replies);
+    }
+
+    /// The device of an encoder is lost; how many encoders are left besides. Where none is and `has_spare`, something else
+    /// takes its place; otherwise nothing is expected of it any more.
+    pub(crate) fn lose(&self, encoder: usize, has_spare: bool) -> usize {
+        let mut state = self.lock();
+        let left = state.queue.encoders().saturating_sub(1);
+        if left == 0 && has_spare {
+            state.queue.replace(encoder, Instant::now());
+            state.encoders = EncoderState { lost: state.encoders.lost + 1, degraded: true, ..state.encoders };
+        } else {
+            state.lose(encoder);
+        }
+        self.encoders.send_replace(state.encoders);
+        left
     }
 
     /// Adds a batch of the warm-up to the measured speed of an encoder.
@@ -183,12 +254,14 @@ impl Scheduler {
     /// An encoder is gone, and the batch that it had fails. With the last one nothing that waits will ever be answered.
     pub(crate) fn leave(&self, encoder: usize, batch: Option<Batch>, config: &EngineConfig) {
         let mut state = self.lock();
-        state.queue.lose(encoder);
-        if let Some(batch) = batch {
+        state.lose(encoder);
+        let is_last = state.queue.encoders() == 0;
+        // Of the last one's batch nothing else is to be told than of what waits.
+        if let Some(batch) = batch.filter(|_| !is_last) {
             state.queue.complete(batch, Err("the encoder is gone".to_owned()), Instant::now());
         }
         let replies = state.queue.replies();
-        let is_last = state.queue.encoders() == 0;
+        self.encoders.send_replace(state.encoders);
         let left = is_last.then(|| {
             state.closed = true;
             std::mem::replace(&mut state.queue, Queue::new(config, 0))
@@ -204,9 +277,20 @@ impl Scheduler {
     pub fn stats(&self) -> QueueStats {
         self.lock().queue.stats()
     }
+
+    /// The encoders that are left.
+    pub fn encoders(&self) -> EncoderState {
+        *self.encoders.borrow()
+    }
+
+    /// Waits until no encoder is left.
+    pub async fn gone(&self) {
+        // An error means that the sender is gone, and it is a field of this.
+        let _ = self.encoders.subscribe().wait_for(|encoders| encoders.left == 0).await;
+    }
 }
 
-fn send(replies: Vec<Reply<ReplyTo, Encoding>>) {
+fn send(replies: Vec<Reply<ReplyTo, Made>>) {
     for reply in replies {
         // The caller may be gone; then there is nobody to tell.
         let _ = reply.to.send(reply.outcome);

@@ -8,12 +8,15 @@ use serde::Serialize;
 
 use crate::cache::Key;
 use crate::schedule::QueueStats;
+use crate::scheduler::EncoderState;
 
 /// Counters of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EngineStats {
-    /// The queue and the encoder.
+    /// The queue and what the encoders computed.
     pub queue: QueueStats,
+    /// The encoders that are left.
+    pub encoders: EncoderState,
     /// Intents as vectors.
     pub intents: CacheStats,
     /// Actions as vectors.

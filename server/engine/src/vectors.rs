@@ -13,6 +13,7 @@ use crate::engine::{INLINE_BYTES, Shared};
 use crate::error::EngineError;
 use crate::request::{Anchor, Request};
 use crate::schedule::{Computed, Text};
+use crate::scheduler::Made;
 
 /// No token of a vocabulary is as long.
 const WORD_BYTES: usize = 100;
@@ -141,10 +142,12 @@ impl Shared {
 }
 
 impl Read {
-    fn with(self, computed: &Computed<Encoding>, width: usize) -> Vectors {
+    fn with(self, computed: &Computed<Made>, width: usize) -> Vectors {
+        let degraded = computed.windows.iter().any(|made| made.degraded);
         let windows = self.offsets.into_iter().zip(&computed.windows);
-        let windows = windows.map(|(offsets, encoding)| window(offsets, encoding, width)).collect();
-        Vectors { vectors: TextVectors::new(width, windows), truncated: self.truncated }
+        let windows = windows.map(|(offsets, made)| window(offsets, &made.encoding, width)).collect();
+        let vectors = TextVectors::new(width, windows).degraded(degraded);
+        Vectors { vectors, truncated: self.truncated }
     }
 }
 

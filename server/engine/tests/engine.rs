@@ -95,7 +95,7 @@ fn start_all(fakes: Vec<Fake>, config: EngineConfig) -> (Engine, Vec<JoinHandle<
 fn try_start(fakes: Vec<Fake>, config: EngineConfig) -> std::io::Result<(Engine, Vec<JoinHandle<()>>)> {
     let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
     let calibration = Calibration::neutral("sha256:0");
-    let encoders = fakes.into_iter().map(|fake| Box::new(fake) as Box<dyn Encoder>).collect();
+    let encoders: Vec<_> = fakes.into_iter().map(|fake| Box::new(fake) as Box<dyn Encoder>).collect();
     Engine::start(tokenizer, encoders, calibration, Policy::default(), config)
 }
 
@@ -327,6 +327,7 @@ async fn several_encoders_compute_at_once_and_no_text_twice() {
             })
             .collect();
         wait_until(|| controls.iter().all(|control| !control.batches.lock().unwrap().is_empty())).await;
+        wait_until(|| engine.stats().queue.lanes.bulk.accepted == 40).await;
         controls.iter_mut().for_each(|control| drop(control.open.take()));
         for task in tasks {
             assert!(task.await.unwrap().is_ok());

@@ -42,7 +42,8 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let text = (0..24u8, prop::collection::vec(1..40usize, 1..4));
+    // A text without windows fails, and holds up nobody.
+    let text = (0..24u8, prop::collection::vec(1..40usize, 0..4));
     prop_oneof![
         6 => (0..3usize, 0..5u8, prop::collection::vec(text, 1..4), prop::option::of(0..400u64), any::<bool>())
             .prop_map(|(lane, tenant, texts, deadline_ms, wait)| Step::Push { lane, tenant, texts, deadline_ms, wait }),

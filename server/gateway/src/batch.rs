@@ -56,7 +56,7 @@ pub async fn decide_one(
 /// One that is late or lost costs itself alone.
 fn failed(decider: &Decider, request_id: String, error: &GatewayError) -> Result<ScoreResponse, Status> {
     match error {
-        GatewayError::Engine(EngineError::Stopped) => Err(errors::status(error)),
+        GatewayError::Engine(EngineError::Stopped | EngineError::NoEncoder) => Err(errors::status(error)),
         _ => Ok(convert::failed(request_id, errors::reason(error), &decider.engine)),
     }
 }

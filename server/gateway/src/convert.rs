@@ -306,6 +306,7 @@ pub fn known_status(status: v1::Status) -> Option<Status> {
         v1::Status::NoAnchor => Some(Status::NoAnchor),
         v1::Status::Unparsable => Some(Status::Unparsable),
         v1::Status::Limited => Some(Status::Limited),
+        v1::Status::Degraded => Some(Status::Degraded),
         _ => None,
     }
 }
@@ -329,6 +330,7 @@ fn status(status: Status) -> v1::Status {
         Status::NoAnchor => v1::Status::NoAnchor,
         Status::Unparsable => v1::Status::Unparsable,
         Status::Limited => v1::Status::Limited,
+        Status::Degraded => v1::Status::Degraded,
     }
 }
 

@@ -65,7 +65,7 @@ pub fn engine(error: &EngineError) -> Status {
             return Status::with_error_details(Code::ResourceExhausted, error.to_string(), details);
         }
         EngineError::Deadline => Code::DeadlineExceeded,
-        EngineError::Stopped => Code::Unavailable,
+        EngineError::Stopped | EngineError::NoEncoder => Code::Unavailable,
         // The cause is in the log; the client can only try again or go elsewhere.
         EngineError::Encoder(_) => {
             return Status::with_error_details(
@@ -127,7 +127,7 @@ pub fn engine_reason(error: &EngineError) -> &'static str {
         EngineError::Input(_) => reason::ACTION_UNPARSABLE,
         EngineError::Overloaded { .. } => reason::SCORER_OVERLOADED,
         EngineError::Deadline => reason::SCORER_TIMEOUT,
-        EngineError::Stopped | EngineError::Encoder(_) => reason::SCORER_UNAVAILABLE,
+        EngineError::Stopped | EngineError::NoEncoder | EngineError::Encoder(_) => reason::SCORER_UNAVAILABLE,
     }
 }
 

@@ -89,9 +89,22 @@ pub struct ModelConfig {
     pub precision: String,
     /// Threads of the encoder; 0: one for each core.
     pub threads: usize,
+    /// `cpu`, `stop`
+    pub on_device_error: OnDeviceError,
     /// A file or a list: a head in place of the bundle's own, thresholds of the deployment, or one of each.
     #[serde(deserialize_with = "one_or_more")]
     pub calibration: Vec<PathBuf>,
+}
+
+/// What becomes of the work of a device that is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDeviceError {
+    /// The CPU does it. Answers are as good and come later; what it cannot do in time is refused.
+    #[default]
+    Cpu,
+    /// It fails, and without any device left the server is NOT_SERVING.
+    Stop,
 }
 
 /// `[chains]`
@@ -132,6 +145,7 @@ impl Default for ModelConfig {
             gpu_memory_mb: 0,
             precision: "auto".into(),
             threads: 0,
+            on_device_error: OnDeviceError::default(),
             calibration: Vec::new(),
         }
     }
@@ -220,6 +234,14 @@ mod tests {
         assert_eq!(read("[\"a\", \"b\"]").unwrap().model.calibration.len(), 2);
         let error = read("7").unwrap_err();
         assert!(error.contains("a file name or a list") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_lost_device_stops_the_server_only_where_that_is_asked_for() {
+        let read = |text: &str| Config::parse(text).map(|config| config.model.on_device_error);
+        assert_eq!(read(""), Ok(OnDeviceError::Cpu));
+        assert_eq!(read("[model]\non_device_error = \"stop\""), Ok(OnDeviceError::Stop));
+        assert!(read("[model]\non_device_error = \"gpu\"").unwrap_err().contains("on_device_error"));
     }
 
     #[test]

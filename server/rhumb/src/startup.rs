@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use rhumb_drift::{Calibration, Policy};
-use rhumb_engine::{Engine, EngineConfig};
+use rhumb_engine::{Encoders, Engine, EngineConfig, Fallback};
 use rhumb_models::bundle::BundleError;
-use rhumb_models::{Bundle, LoadOptions, Loaded, Store};
+use rhumb_models::encoder::{EncoderError, EncoderInfo};
+use rhumb_models::{Bundle, Device, LoadOptions, Loaded, Precision, Store};
 
 use crate::calibrations;
 use crate::cli::EngineArgs;
+use crate::config::OnDeviceError;
 use crate::failure::Failure;
 
 /// What to start.
@@ -25,6 +27,8 @@ pub struct Wanted {
     pub policy: Policy,
     /// The engine's numbers.
     pub engine: EngineConfig,
+    /// What becomes of the work of a device that is lost.
+    pub on_device_error: OnDeviceError,
 }
 
 impl From<&EngineArgs> for Wanted {
@@ -41,6 +45,8 @@ impl From<&EngineArgs> for Wanted {
             calibration: args.calibration.clone(),
             policy: Policy::default(),
             engine: EngineConfig::default(),
+            // Who measures a device, or waits for a file, wants no figures of another.
+            on_device_error: OnDeviceError::Stop,
         }
     }
 }
@@ -86,15 +92,36 @@ pub fn start_with(wanted: &Wanted, loaded: Loaded, calibration: Calibration) -> 
         backend = info.backend, threads = info.threads, encoders = loaded.encoders.len(), calibration = %calibration.id(),
         self_test = ?loaded.self_test, chosen = %loaded.why, "model loaded"
     );
+    let fallback = fallback(wanted, info);
     let (engine, threads) = Engine::start(
         loaded.tokenizer,
-        loaded.encoders,
+        Encoders::from(loaded.encoders).or(fallback),
         calibration,
         wanted.policy.clone(),
         wanted.engine.clone(),
     )
     .map_err(Failure::io("encoder threads"))?;
     Ok(Started { engine, threads })
+}
+
+/// What computes where the device is lost: the same bundle on the CPU, read again then. The engine refuses it if it is not
+/// the same model any more.
+fn fallback(wanted: &Wanted, info: &EncoderInfo) -> Option<Fallback> {
+    if wanted.on_device_error == OnDeviceError::Stop || info.device == Device::Cpu.to_string() {
+        return None;
+    }
+    // The CPU has no 16-bit path.
+    let precision = match wanted.options.precision {
+        Precision::F16 => Precision::Auto,
+        other => other,
+    };
+    let options = LoadOptions { device: Device::Cpu, precision, ..wanted.options };
+    let wanted = Wanted { options, ..wanted.clone() };
+    Some(Box::new(move || {
+        let loaded = load(&wanted).map_err(|failure| EncoderError::Unavailable(failure.to_string()))?;
+        let none = || EncoderError::Unavailable("no encoder was loaded".to_owned());
+        loaded.encoders.into_iter().next().ok_or_else(none)
+    }))
 }
 
 /// Loads the bundle and runs the self-test.

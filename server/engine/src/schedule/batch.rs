@@ -36,6 +36,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Its time counts from now on: what was done for it before was in vain.
+    pub fn begin_again(&mut self, now: Instant) {
+        self.taken = now;
+    }
+
     /// Tokens of all windows.
     pub fn total(&self) -> usize {
         Lane::ALL.iter().map(|lane| *self.tokens.of(*lane)).sum()

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::estimate::Estimate;
 
+/// What loading an encoder takes, roughly.
+const LOADING: Duration = Duration::from_millis(500);
+
 /// What an encoder is busy with.
 #[derive(Debug, Clone, Copy)]
 struct Busy {
@@ -25,7 +28,7 @@ impl One {
     /// Time until it can take a batch.
     fn free_in(&self, now: Instant) -> Duration {
         self.busy.map_or(Duration::ZERO, |busy| {
-            self.estimate.batch(busy.tokens).saturating_sub(now.saturating_duration_since(busy.since))
+            (busy.since + self.estimate.batch(busy.tokens)).saturating_duration_since(now)
         })
     }
 }
@@ -84,10 +87,18 @@ impl Encoders {
         self.0.iter().all(|one| one.busy.is_none())
     }
 
-    /// An encoder is gone, and what it was busy with.
-    pub fn lose(&mut self, encoder: usize) {
+    /// An encoder is gone, and what it was busy with; false if it was before.
+    pub fn lose(&mut self, encoder: usize) -> bool {
+        let Some(one) = self.0.get_mut(encoder).filter(|one| one.live) else { return false };
+        (one.live, one.busy) = (false, None);
+        true
+    }
+
+    /// Another takes the place of an encoder, and its batch. Of the new one nothing is known, and it has to be loaded.
+    pub fn replace(&mut self, encoder: usize, assumed_tokens_per_s: f64, now: Instant) {
         if let Some(one) = self.0.get_mut(encoder) {
-            (one.live, one.busy) = (false, None);
+            one.estimate = Estimate::assumed(assumed_tokens_per_s);
+            one.busy = one.busy.map(|busy| Busy { since: now + LOADING, ..busy });
         }
     }
 

@@ -108,9 +108,15 @@ impl<R, E> Queue<R, E> {
         }
     }
 
-    /// An encoder is gone: nothing is expected of it any more. A batch that it had is to be completed, as a failure.
-    pub fn lose(&mut self, encoder: usize) {
-        self.encoders.lose(encoder);
+    /// An encoder is gone: nothing is expected of it any more. A batch that it had is still to be completed. False if it was
+    /// gone before.
+    pub fn lose(&mut self, encoder: usize) -> bool {
+        self.encoders.lose(encoder)
+    }
+
+    /// Another encoder, of which nothing is known, takes the place of one, and the batch that it had.
+    pub fn replace(&mut self, encoder: usize, now: Instant) {
+        self.encoders.replace(encoder, self.config.assumed_tokens_per_s, now);
     }
 
     /// Encoders that are left.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rhumb_engine::schedule::LaneStats;
-use rhumb_engine::{CacheStats, EngineStats};
+use rhumb_engine::{CacheStats, EncoderState, EngineStats};
 
 use super::metrics::{BOUNDS_MS, Counted, Metrics, OUTCOMES, STATUSES, VERDICTS};
 
@@ -38,10 +38,12 @@ impl Page {
 /// All of it. `engine` is absent while the model loads and when the server drains.
 pub fn page(metrics: &Metrics, engine: Option<&EngineStats>) -> String {
     let mut page = Page::default();
-    page.single("rhumb_ready", "gauge", "Whether scores can be had.", u8::from(engine.is_some()));
+    let ready = engine.is_some_and(|stats| stats.encoders.left > 0);
+    page.single("rhumb_ready", "gauge", "Whether scores can be had.", u8::from(ready));
     requests(&mut page, metrics);
     times(&mut page, metrics);
     if let Some(stats) = engine {
+        encoders(&mut page, &stats.encoders);
         encoder(&mut page, stats);
         lanes(&mut page, stats);
         caches(&mut page, stats);
@@ -99,11 +101,22 @@ fn times(page: &mut Page, metrics: &Metrics) {
     }
 }
 
+fn encoders(page: &mut Page, state: &EncoderState) {
+    let gauges = [
+        ("rhumb_encoders", "Encoders that compute.", state.left),
+        ("rhumb_encoders_lost", "Encoders that are gone: their device is lost.", state.lost),
+        ("rhumb_degraded", "Whether no device is left and the CPU computes.", usize::from(state.degraded)),
+    ];
+    for (name, help, n) in gauges {
+        page.single(name, "gauge", help, n);
+    }
+}
+
 fn encoder(page: &mut Page, stats: &EngineStats) {
     let queue = &stats.queue;
     let counters = [
-        ("rhumb_encoder_batches_total", "Batches that the encoder computed.", queue.batches),
-        ("rhumb_encoder_texts_total", "Texts that it computed.", queue.texts),
+        ("rhumb_encoder_batches_total", "Batches that the encoders computed.", queue.batches),
+        ("rhumb_encoder_texts_total", "Texts that they computed.", queue.texts),
         ("rhumb_encoder_windows_total", "Windows of those texts.", queue.windows),
         ("rhumb_encoder_tokens_total", "Tokens of those texts.", queue.tokens),
         ("rhumb_encoder_joined_total", "Texts that were being computed for somebody else.", queue.joined),
@@ -111,7 +124,12 @@ fn encoder(page: &mut Page, stats: &EngineStats) {
     for (name, help, n) in counters {
         page.single(name, "counter", help, n);
     }
-    page.single("rhumb_encoder_tokens_per_second", "gauge", "Measured speed.", queue.tokens_per_s);
+    page.single(
+        "rhumb_encoder_tokens_per_second",
+        "gauge",
+        "Measured speed of all encoders.",
+        queue.tokens_per_s,
+    );
 }
 
 type Read = fn(&LaneStats) -> u64;
@@ -174,6 +192,25 @@ mod tests {
     use super::super::door::Door;
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn lost_devices_are_told() {
+        let state = EncoderState { left: 1, lost: 2, degraded: true };
+        let stats = EngineStats {
+            queue: Default::default(),
+            encoders: state,
+            intents: Default::default(),
+            actions: Default::default(),
+            contexts: Default::default(),
+            decisions: Default::default(),
+        };
+        let text = page(&Metrics::default(), Some(&stats));
+        for line in ["rhumb_ready 1", "rhumb_encoders 1", "rhumb_encoders_lost 2", "rhumb_degraded 1"] {
+            assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
+        }
+        let stats = EngineStats { encoders: EncoderState { left: 0, ..state }, ..stats };
+        assert!(page(&Metrics::default(), Some(&stats)).contains("rhumb_ready 0\n"));
+    }
 
     #[test]
     fn buckets_are_cumulative_and_every_line_is_a_sample_or_a_comment() {

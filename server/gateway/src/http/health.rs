@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
+use rhumb_engine::EngineError;
 use rhumb_ledger::intent::reason;
 use serde_json::json;
 
@@ -15,12 +16,15 @@ pub async fn alive() -> Response<Body> {
     json_response(StatusCode::OK, json!({"alive": true}).to_string().into_bytes())
 }
 
-/// Scores can be had, and recorded: the model is loaded, the server does not drain, the ledger writes.
+/// Scores can be had, and recorded: the model is loaded, an encoder is left, the server does not drain, the ledger writes.
 pub async fn ready(State(doors): State<Doors>) -> Response<Body> {
     let decider = doors.0.front.decider();
     let unavailable =
-        |code, message| HttpError::new(StatusCode::SERVICE_UNAVAILABLE, code, message).into_response();
+        |code, message: &str| HttpError::new(StatusCode::SERVICE_UNAVAILABLE, code, message).into_response();
     match decider {
+        Ok(decider) if decider.engine.encoders().left == 0 => {
+            unavailable(reason::SCORER_UNAVAILABLE, &EngineError::NoEncoder.to_string())
+        }
         Ok(decider) if decider.site().ledger.is_healthy() => {
             json_response(StatusCode::OK, json!({"ready": true}).to_string().into_bytes())
         }

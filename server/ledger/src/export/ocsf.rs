@@ -136,7 +136,7 @@ fn activity(effect: Effect) -> (u64, &'static str) {
 
 fn status(status: Option<Status>) -> (u64, &'static str) {
     match status {
-        Some(Status::Scored | Status::Truncated | Status::Delegated) => (1, "Success"),
+        Some(Status::Scored | Status::Truncated | Status::Delegated | Status::Degraded) => (1, "Success"),
         Some(_) => (99, "Other"),
         None => (2, "Failure"),
     }

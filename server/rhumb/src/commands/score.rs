@@ -136,8 +136,8 @@ async fn answer(scorer: &Scorer, line: Line) -> Result<Answered, Failure> {
             Err(GatewayError::Engine(EngineError::Input(e))) => {
                 return Ok(unread(scorer, id, number, e.to_string()));
             }
-            Err(GatewayError::Engine(EngineError::Stopped)) => {
-                return Err(Failure::check(format!("line {number}: the engine stopped")));
+            Err(GatewayError::Engine(e @ (EngineError::Stopped | EngineError::NoEncoder))) => {
+                return Err(Failure::check(format!("line {number}: {e}")));
             }
             // One line that Rhumb could not score costs that line alone.
             Err(e) => convert::failed(id.clone(), errors::reason(&e), &decider.engine),

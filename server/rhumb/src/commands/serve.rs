@@ -40,6 +40,7 @@ fn wanted(args: &ServeArgs, config: &Config) -> Result<Wanted, Failure> {
         },
         policy: config.policy.clone(),
         engine: config.engine.clone(),
+        on_device_error: model.on_device_error,
     })
 }
 

@@ -89,7 +89,8 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
         () = &mut stop => return Ok(()),
     };
     decider.send_replace(Some(Decider::new(started.engine.clone(), Arc::clone(&site))));
-    report(&health, true).await;
+    // A device may be lost in the warm-up already.
+    report(&health, started.engine.encoders().left > 0).await;
     tracing::info!(listen = %config.server.listen, "serving");
     if config.ledger.is_none() {
         tracing::info!("no [ledger]: nothing is recorded, and intents are forgotten when the server ends");
@@ -101,6 +102,12 @@ pub async fn serve(config: Config, wanted: Wanted, stop: impl Future<Output = ()
         // A decision that cannot be recorded is not told, so there is nothing left to serve until somebody looks.
         Some(problem) = failed(&mut ledger) => {
             tracing::error!(problem, "the ledger records no more");
+            report(&health, false).await;
+            stop.await;
+        }
+        // Requests are refused, and say why. Whether another start finds the device again is for somebody else to decide.
+        () = started.engine.gone() => {
+            tracing::error!("no encoder is left; nothing is scored until the server is started again");
             report(&health, false).await;
             stop.await;
         }

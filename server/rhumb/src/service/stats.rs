@@ -25,6 +25,9 @@ pub fn message(stats: &EngineStats, passed_unscored: HashMap<String, u64>) -> v1
         contexts: Some(cache(&stats.contexts)),
         decisions: Some(cache(&stats.decisions)),
         passed_unscored,
+        encoders: stats.encoders.left as u64,
+        encoders_lost: stats.encoders.lost as u64,
+        degraded: stats.encoders.degraded,
     }
 }
 
