@@ -162,7 +162,7 @@ pub fn load(bundle: &Bundle, options: LoadOptions) -> Result<Loaded, EncoderErro
 }
 
 /// Encoders of one device share weights and kernels; one of them speaks for all.
-fn first_of_each_device(encoders: &mut [Box<dyn Encoder>]) -> impl Iterator<Item = &mut dyn Encoder> {
+pub fn first_of_each_device(encoders: &mut [Box<dyn Encoder>]) -> impl Iterator<Item = &mut dyn Encoder> {
     let mut seen: Vec<String> = Vec::new();
     encoders.iter_mut().filter_map(move |encoder| {
         let device = &encoder.info().device;

@@ -26,8 +26,11 @@ pub struct Memory {
 /// What a kernel is given.
 #[derive(Debug, Clone, Copy)]
 pub enum Arg {
+    /// Device memory.
     Pointer(u64),
+    /// A number.
     Int(i32),
+    /// A number.
     Float(f32),
 }
 

@@ -64,13 +64,18 @@ pub fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>, input: &[u8]) -> 
 
 /// Runs the program to its end with a store of the caller's.
 pub fn run_in<A: AsRef<OsStr>>(home: &Path, args: impl IntoIterator<Item = A>, input: &[u8]) -> Run {
-    let mut child = command(home, args).spawn().unwrap();
+    finish(command(home, args), input, LIMIT)
+}
+
+/// Runs a command to its end, which must come within a limit.
+pub fn finish(mut command: Command, input: &[u8], limit: Duration) -> Run {
+    let mut child = command.spawn().unwrap();
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
     // A program that ends before it has read everything closes the pipe; that is its right.
     thread::spawn(move || stdin.write_all(&input));
     let stdout = drain(child.stdout.take().unwrap());
     let stderr = drain(child.stderr.take().unwrap());
-    let status = wait(&mut child);
+    let status = wait_for(&mut child, limit);
     Run {
         code: status.code().unwrap_or(-1),
         stdout: stdout.recv_timeout(LIMIT).unwrap(),
@@ -92,14 +97,18 @@ fn drain(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 
 /// Waits for the end of a process; kills it and panics where that takes too long.
 pub fn wait(child: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + LIMIT;
+    wait_for(child, LIMIT)
+}
+
+fn wait_for(child: &mut Child, limit: Duration) -> ExitStatus {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
         if Instant::now() > deadline {
             child.kill().unwrap();
-            panic!("still running after {LIMIT:?}");
+            panic!("still running after {limit:?}");
         }
         thread::park_timeout(Duration::from_millis(5));
     }

@@ -1,5 +1,6 @@
 //! `rhumb serve` as a process of its own.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus};
@@ -43,7 +44,7 @@ impl Server {
         // Another process may take the port between the moment it was free and the moment it is wanted.
         for _ in 0..3 {
             let mut server = Self::spawn(config);
-            if server.is_serving().await {
+            if server.is_serving(LOADING).await {
                 return server;
             }
             let stderr = server.stderr();
@@ -59,11 +60,22 @@ impl Server {
 
     /// Starts a server at an address and does not wait.
     pub fn spawn_at(address: SocketAddr, config: &str) -> Self {
+        Self::spawn_with(address, config, &[])
+    }
+
+    /// Starts a server with these in its environment, and waits so long until it says SERVING.
+    pub async fn start_with(config: &str, environment: &[(&str, &OsStr)], limit: Duration) -> Self {
+        let mut server = Self::spawn_with(free_address(), config, environment);
+        assert!(server.is_serving(limit).await, "the server ended: {}", server.stderr());
+        server
+    }
+
+    fn spawn_with(address: SocketAddr, config: &str, environment: &[(&str, &OsStr)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rhumb.toml");
         std::fs::write(&file, with_listen(config, address)).unwrap();
         let args = ["serve".as_ref(), "--config".as_ref(), file.as_os_str()];
-        let mut child = command(home(), args).spawn().unwrap();
+        let mut child = command(home(), args).envs(environment.iter().copied()).spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));
         let (pipe, text) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&stderr));
         let reader = std::thread::spawn(move || {
@@ -75,8 +87,8 @@ impl Server {
     }
 
     /// Waits for SERVING; false if the process ends first.
-    async fn is_serving(&mut self) -> bool {
-        let deadline = Instant::now() + LOADING;
+    async fn is_serving(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             if self.health().await.is_ok_and(|status| status == ServingStatus::Serving) {
                 return true;
@@ -87,7 +99,7 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("not serving after {LOADING:?}: {}", self.stderr());
+        panic!("not serving after {limit:?}: {}", self.stderr());
     }
 
     /// Where it listens.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use rhumb_models::bundle::{self, BundleError, FileReport, Listed, State};
 use rhumb_models::encoder::EncoderError;
 use rhumb_models::golden::{Agreement, Golden};
+use rhumb_models::load::first_of_each_device;
 use rhumb_models::{FetchOutcome, Store};
 
 use crate::cli::{ModelArgs, ModelCommand};
@@ -123,11 +124,11 @@ fn test(wanted: &Wanted, json: bool) -> Result<ExitCode, Failure> {
         Failure::check(format!("model {}: there are no golden vectors of it", wanted.model))
     })?;
     let golden = golden.map_err(Failure::check)?;
-    let mut encoders = loaded.encoders.iter_mut();
-    let compared = encoders.try_fold(None, |worst: Option<Agreement>, encoder| {
-        let agreement = golden.compare(&loaded.tokenizer, encoder.as_mut(), 1)?;
-        Ok::<_, EncoderError>(Some(worst.map_or(agreement, |worst| worst.or_worse(agreement))))
-    });
+    let compared =
+        first_of_each_device(&mut loaded.encoders).try_fold(None, |worst: Option<Agreement>, encoder| {
+            let agreement = golden.compare(&loaded.tokenizer, encoder, 1)?;
+            Ok::<_, EncoderError>(Some(worst.map_or(agreement, |worst| worst.or_worse(agreement))))
+        });
     let agreement = compared.map_err(Failure::check)?.ok_or_else(|| Failure::check("no encoder"))?;
     let good = agreement.is_good(&info.precision);
     if json {
