@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use rhumb_drift::Limits;
+use rhumb_models::encoder::EncoderInfo;
 
 use crate::schedule::{Lane, PerLane};
 
@@ -20,7 +21,7 @@ pub struct EngineConfig {
     pub tenant_share: f64,
     /// Tenants of one lane that are told apart; those beyond share one account.
     pub tenants: usize,
-    /// Tokens of one batch at most.
+    /// Tokens of one batch at most; 0: what suits the device.
     pub batch_tokens: usize,
     /// Milliseconds of a batch that holds enforcement or interactive work, at most, by the measured speed.
     pub batch_ms: f64,
@@ -66,7 +67,7 @@ impl Default for EngineConfig {
             waiting: 4096,
             tenant_share: 0.5,
             tenants: 256,
-            batch_tokens: 2048,
+            batch_tokens: 0,
             batch_ms: 20.0,
             bulk_batch_ms: 5.0,
             lower_lane_share: 0.1,
@@ -88,7 +89,24 @@ impl Default for EngineConfig {
     }
 }
 
+/// Tokens of one batch on a processor, where more is not faster, and on a GPU, where it is.
+const CPU_BATCH_TOKENS: usize = 2048;
+const GPU_BATCH_TOKENS: usize = 8192;
+
 impl EngineConfig {
+    /// With what was left open filled in for the encoders that there are.
+    #[must_use]
+    pub fn suited_to(self, info: &EncoderInfo) -> Self {
+        let on_gpu = info.device.starts_with("cuda");
+        let suited = if on_gpu { GPU_BATCH_TOKENS } else { CPU_BATCH_TOKENS };
+        Self { batch_tokens: if self.batch_tokens == 0 { suited } else { self.batch_tokens }, ..self }
+    }
+
+    /// Tokens of one batch at most.
+    pub(crate) fn most_batch_tokens(&self) -> usize {
+        if self.batch_tokens == 0 { CPU_BATCH_TOKENS } else { self.batch_tokens }
+    }
+
     /// Checks the numbers.
     ///
     /// # Errors
@@ -98,7 +116,6 @@ impl EngineConfig {
             ("queue", self.queue),
             ("waiting", self.waiting),
             ("tenants", self.tenants),
-            ("batch_tokens", self.batch_tokens),
             ("max_windows", self.max_windows),
             ("action_bytes", self.action_bytes),
             ("limits.depth", self.limits.depth),

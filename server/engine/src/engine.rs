@@ -81,6 +81,7 @@ impl Engine {
     ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let Encoders { all, fallback } = encoders.into();
         let info = common(&all)?;
+        let config = config.suited_to(&info);
         let scheduler = Arc::new(Scheduler::new(&config, all.len()));
         let decisions = config.decision_cache_mb;
         let shared = Arc::new(Shared {

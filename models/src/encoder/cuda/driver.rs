@@ -120,6 +120,16 @@ impl Device {
         self.check("its context", unsafe { result::ctx::set_current(self.context) })
     }
 
+    /// Waits until everything that was copied has arrived: a copy from ordinary memory returns as soon as its source may be
+    /// used again, and streams of our own do not wait for the default one.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn settle(&self) -> Result<(), EncoderError> {
+        self.bind()?;
+        self.check("its copies", result::ctx::synchronize())
+    }
+
     /// Whatever the driver refuses once the encoder runs means that the device cannot be relied on any more: after an
     /// error in a kernel every later call fails too.
     fn check<T>(&self, what: &str, result: Result<T, DriverError>) -> Result<T, EncoderError> {
@@ -158,13 +168,13 @@ impl Buffer {
         Ok(Self { device: Arc::clone(device), address, bytes })
     }
 
-    /// Takes memory and fills it.
+    /// Takes memory and fills it; what is in it is there after [`Device::settle`].
     ///
     /// # Errors
     /// As [`Buffer::new`], and the driver's.
     pub fn of<T: Copy>(device: &Arc<Device>, values: &[T]) -> Result<Self, EncoderError> {
         let buffer = Self::new(device, size_of_val(values))?;
-        // SAFETY: as many bytes as there are; the call returns when they are copied.
+        // SAFETY: as many bytes as there are; the call returns when the source may be used again.
         device.check("a copy to it", unsafe { result::memcpy_htod_sync(buffer.address, values) })?;
         Ok(buffer)
     }

@@ -42,6 +42,8 @@ const MOST: Capacity = Capacity { rows: 8192, texts: 1024 };
 const ENCODERS: usize = 2;
 /// Recorded passes that one encoder keeps.
 const GRAPHS: usize = 256;
+/// Tokens of one text whose passes are recorded at load.
+const COMMON_ROWS: [usize; 6] = [16, 32, 48, 64, 96, 128];
 /// Device memory that is left to others, in bytes.
 const SPARE: usize = 64 << 20;
 
@@ -144,7 +146,12 @@ impl CudaEncoder {
     fn new(loaded: Arc<Loaded>) -> Result<Self, EncoderError> {
         let stream = Stream::new(&loaded.device)?;
         let buffers = Buffers::new(&stream, &loaded.config, loaded.capacity)?;
-        Ok(Self { graphs: HashMap::new(), stream, buffers, loaded })
+        let mut this = Self { graphs: HashMap::new(), stream, buffers, loaded };
+        // What an enforcement point asks first is an action alone.
+        for rows in COMMON_ROWS {
+            this.record(Bucket::of(rows, 1, this.loaded.capacity))?;
+        }
+        Ok(this)
     }
 
     fn pass(&mut self, batch: &[&[u32]]) -> Result<Vec<Encoding>, EncoderError> {
@@ -158,28 +165,24 @@ impl CudaEncoder {
 
     /// Runs what is in the input buffer.
     fn run(&mut self, bucket: Bucket) -> Result<(), EncoderError> {
-        let Self { graphs, stream, buffers, loaded } = self;
-        let pass = Pass {
-            stream,
-            kernels: &loaded.kernels,
-            weights: &loaded.weights,
-            bucket,
-            width: loaded.config.hidden_size,
-            head_size: loaded.config.head_size(),
-            pool: loaded.pool,
-        };
-        if !graphs.contains_key(&bucket) {
-            if graphs.len() >= GRAPHS {
-                // Rarely comes to this: there are some hundred buckets, and traffic keeps to a few.
-                graphs.clear();
-            }
-            let graph = stream.capture(|| pass.enqueue(buffers))?;
-            graphs.insert(bucket, graph.map_or(Recorded::OneByOne, Recorded::Graph));
+        if !self.graphs.contains_key(&bucket) {
+            self.record(bucket)?;
         }
-        match graphs.get(&bucket) {
-            Some(Recorded::Graph(graph)) => stream.replay(graph),
-            _ => pass.enqueue(buffers),
+        match self.graphs.get(&bucket) {
+            Some(Recorded::Graph(graph)) => self.stream.replay(graph),
+            _ => pass(&self.stream, &self.loaded, bucket).enqueue(&mut self.buffers),
         }
+    }
+
+    fn record(&mut self, bucket: Bucket) -> Result<(), EncoderError> {
+        if self.graphs.len() >= GRAPHS {
+            // Rarely comes to this: there are some hundred buckets, and traffic keeps to a few.
+            self.graphs.clear();
+        }
+        let pass = pass(&self.stream, &self.loaded, bucket);
+        let graph = self.stream.capture(|| pass.enqueue(&mut self.buffers))?;
+        self.graphs.insert(bucket, graph.map_or(Recorded::OneByOne, Recorded::Graph));
+        Ok(())
     }
 
     /// Takes the vectors out of the output buffer.
@@ -208,6 +211,18 @@ impl CudaEncoder {
     }
 }
 
+fn pass<'a>(stream: &'a Stream, loaded: &'a Loaded, bucket: Bucket) -> Pass<'a> {
+    Pass {
+        stream,
+        kernels: &loaded.kernels,
+        weights: &loaded.weights,
+        bucket,
+        width: loaded.config.hidden_size,
+        head_size: loaded.config.head_size(),
+        pool: loaded.pool,
+    }
+}
+
 /// A text's vectors; `None` if they hold an infinity or what is no number: no score rather than a wrong one.
 fn encoding(states: &[u8], pooled: &[u8]) -> Option<Encoding> {
     let halves: Vec<f16> = states.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b)).collect();
@@ -232,6 +247,7 @@ impl Loaded {
         let tensors =
             SafeTensors::deserialize(&bundle.weights).map_err(|e| EncoderError::Weights(e.to_string()))?;
         let weights = DeviceWeights::load(&device, &Weights::of(&tensors), &config)?;
+        device.settle()?;
         let info = EncoderInfo {
             model: bundle.manifest.name.clone(),
             digest: bundle.manifest.digest(),

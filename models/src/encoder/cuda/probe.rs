@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 use libloading::Library;
 
 /// What this encoder calls of the driver, and cudarc for it.
-const SYMBOLS: [&str; 33] = [
+const SYMBOLS: [&str; 34] = [
     "cuCtxSetCurrent",
+    "cuCtxSynchronize",
     "cuDeviceGet",
     "cuDeviceGetAttribute",
     "cuDeviceGetCount",

@@ -146,7 +146,7 @@ impl<R, E> Queue<R, E> {
 
     fn budget_at(&self, speed: &Estimate, lane: Lane) -> usize {
         let ms = if lane == Lane::Bulk { self.config.bulk_batch_ms } else { self.config.batch_ms };
-        speed.tokens_in(ms).clamp(1, self.config.batch_tokens)
+        speed.tokens_in(ms).clamp(1, self.config.most_batch_tokens())
     }
 
     fn has_work(&self, lane: Lane) -> bool {
