@@ -13,6 +13,7 @@ use rhumb_tests::program::{command, finish, home};
 use rhumb_tests::samples::fresh;
 use rhumb_tests::{Run, Server};
 use serde_json::{Value, json};
+use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 /// A model on an emulated GPU takes its time, more so beside other tests.
@@ -155,6 +156,29 @@ fn a_texts_vector_is_the_same_bits_in_every_batch_and_tile() {
     assert_eq!(alone, together);
     let cpu = embed(emulated(), &[], &texts, "5", "cpu");
     assert!(alone.iter().zip(&cpu).all(|(gpu, cpu)| cosine(gpu, cpu) > 0.99));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_gpu_a_server_that_is_to_stop_is_not_serving() {
+    let environment = [
+        ("LD_LIBRARY_PATH", emulated().as_os_str()),
+        (MANY.0, OsStr::new(MANY.1)),
+        ("RHUMB_EMULATED_FAIL_AFTER", OsStr::new("320")),
+    ];
+    let config = "[model]\ndevice = \"cuda\"\non_device_error = \"stop\"\n";
+    let server = Server::start_with(config, &environment, LIMIT).await;
+    let mut client = server.client().await;
+    let mut refused = None;
+    for n in 0..20 {
+        let request: ScoreRequest = serde_json::from_value(fresh(&n.to_string(), "Jo")).unwrap();
+        match client.score(request).await {
+            Ok(answer) => assert_eq!(answer.into_inner().status(), Status::Scored),
+            Err(status) => refused = Some(status),
+        }
+    }
+    let refused = refused.unwrap();
+    assert!(refused.code() == Code::Unavailable && refused.message().contains("no encoder"), "{refused:?}");
+    assert_eq!(server.health().await.unwrap(), ServingStatus::NotServing);
 }
 
 #[tokio::test(flavor = "multi_thread")]

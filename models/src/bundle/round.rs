@@ -91,7 +91,7 @@ mod tests {
         Bundle {
             manifest: testing::manifest("tiny"),
             weights,
-            tokenizer: b"{}".to_vec(),
+            tokenizer: b"{\"a\": 1}".to_vec(),
             config: b"{}".to_vec(),
         }
     }

@@ -6,7 +6,6 @@
 #![allow(unsafe_code, reason = "the driver is C")]
 
 use std::ffi::{CString, c_void};
-use std::ptr::null_mut;
 use std::sync::Arc;
 
 use cudarc::driver::result::{self, DriverError};
@@ -471,7 +470,7 @@ struct Recorded(CUgraph);
 
 impl Drop for Recorded {
     fn drop(&mut self) {
-        if self.0 != null_mut() {
+        if !self.0.is_null() {
             // SAFETY: made once, destroyed once.
             let _ = unsafe { result::graph::destroy(self.0) };
         }

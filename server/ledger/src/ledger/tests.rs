@@ -115,7 +115,7 @@ fn texts_are_encrypted_or_left_out_as_configured_and_the_chain_goes_across_modes
     verify(dir.path(), keys.public(), &Options::default()).unwrap();
     let key = dir.path().join("text-keys/00000002.key");
     let good = std::fs::read(&key).unwrap();
-    std::fs::write(&key, [b"x", &good[1..]].concat()).unwrap();
+    std::fs::write(&key, [&[good[0] ^ 1], &good[1..]].concat()).unwrap();
     let problem = verify(dir.path(), keys.public(), &Options::default()).unwrap_err().to_string();
     assert!(problem.starts_with("text-keys/00000002.key: "), "{problem}");
 }
