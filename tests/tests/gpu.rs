@@ -158,6 +158,13 @@ fn a_texts_vector_is_the_same_bits_in_every_batch_and_tile() {
     assert!(alone.iter().zip(&cpu).all(|(gpu, cpu)| cosine(gpu, cpu) > 0.99));
 }
 
+/// An emulated GPU foresees minutes for a batch.
+fn patient(on_device_error: &str) -> String {
+    format!(
+        "[server]\ndefault_deadline_ms = 600000\n[model]\ndevice = \"cuda\"\non_device_error = \"{on_device_error}\"\n"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_gpu_a_server_that_is_to_stop_is_not_serving() {
     let environment = [
@@ -165,8 +172,8 @@ async fn without_its_gpu_a_server_that_is_to_stop_is_not_serving() {
         (MANY.0, OsStr::new(MANY.1)),
         ("RHUMB_EMULATED_FAIL_AFTER", OsStr::new("320")),
     ];
-    let config = "[model]\ndevice = \"cuda\"\non_device_error = \"stop\"\n";
-    let server = Server::start_with(config, &environment, LIMIT).await;
+    let config = patient("stop");
+    let server = Server::start_with(&config, &environment, LIMIT).await;
     let mut client = server.client().await;
     let mut refused = None;
     for n in 0..20 {
@@ -178,7 +185,16 @@ async fn without_its_gpu_a_server_that_is_to_stop_is_not_serving() {
     }
     let refused = refused.unwrap();
     assert!(refused.code() == Code::Unavailable && refused.message().contains("no encoder"), "{refused:?}");
-    assert_eq!(server.health().await.unwrap(), ServingStatus::NotServing);
+    // The health follows in a moment.
+    let mut health = server.health().await.unwrap();
+    for _ in 0..100 {
+        if health == ServingStatus::NotServing {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        health = server.health().await.unwrap();
+    }
+    assert_eq!(health, ServingStatus::NotServing);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,8 +207,8 @@ async fn a_server_computes_on_two_gpus_and_goes_on_without_them() {
         // The self-test and the warm-up pass; what follows does not.
         ("RHUMB_EMULATED_FAIL_AFTER", OsStr::new("420")),
     ];
-    let config = "[model]\ndevice = \"cuda\"\non_device_error = \"cpu\"\n";
-    let server = Server::start_with(config, &environment, LIMIT).await;
+    let config = patient("cpu");
+    let server = Server::start_with(&config, &environment, LIMIT).await;
     let log = server.stderr();
     assert!(log.contains("cuda:0 (Emulated GPU") && log.contains("cuda:1 (Emulated GPU"), "{log}");
     let mut client = server.client().await;
