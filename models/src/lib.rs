@@ -1,5 +1,6 @@
 //! Text to vectors: bundles, text folding, tokenizer and encoders.
 
+pub mod adapter;
 pub mod bundle;
 mod choose;
 pub mod encoder;

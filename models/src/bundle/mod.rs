@@ -5,6 +5,7 @@
 //! out bytes that have been checked.
 
 mod archive;
+mod derive;
 mod digest;
 mod error;
 mod fetch;

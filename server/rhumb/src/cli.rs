@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use rhumb_models::{Device, Precision};
 
 /// Says, for every action of an AI agent, how far it has drifted from what a human asked for.
@@ -69,6 +69,12 @@ pub enum Command {
         after_help = "Example:\n  rhumb train-smoothing --input drift-train.jsonl.gz --output models/smoothing/minilm.json"
     )]
     TrainSmoothing(TrainSmoothingArgs),
+    /// Tunes a bundle's encoder on labelled JSON lines, with wrong actions made of them, and writes the outcome as a bundle
+    /// of another name: a low-rank addition to the weights of attention, merged into them.
+    #[command(
+        after_help = "Example:\n  rhumb train-adapter --input drift-train.jsonl.gz --name minilm-tuned --output minilm-tuned\n  rhumb model import minilm-tuned\n  rhumb train --model minilm-tuned --input drift-train.jsonl.gz --output tuned.json\n  rhumb eval --model minilm-tuned --calibration tuned.json --input drift-dev.jsonl.gz"
+    )]
+    TrainAdapter(TrainAdapterArgs),
     /// Makes thresholds for one deployment from its own aligned actions, by effect, with their uncertainty. 50 actions or
     /// more; 20 at least.
     #[command(
@@ -328,6 +334,62 @@ pub struct TrainSmoothingArgs {
     /// Where the factors go.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+/// Kinds of wrong actions for training an adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wrong {
+    /// Those labelled so.
+    Labelled,
+    /// The right one with a value of another request: recipient, amount, date, path.
+    Values,
+    /// Another tool whose name shares a word.
+    Tools,
+    /// A wrong one under an attack of `eval --attacks`.
+    Attacks,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainAdapterArgs {
+    /// Bundle to tune.
+    #[arg(long, default_value = "minilm", value_name = "NAME")]
+    pub model: String,
+    /// Labelled actions. May be given more than once.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Folder that the tuned bundle goes to.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Name of the tuned bundle.
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// Rank of what is added to a weight.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub rank: usize,
+    /// Steps of training.
+    #[arg(long, default_value_t = 60, value_name = "N")]
+    pub steps: usize,
+    /// Wrong actions to tell from right ones, beside the right ones of other requests.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Wrong::Labelled, Wrong::Values, Wrong::Tools, Wrong::Attacks], value_name = "KINDS")]
+    pub wrong: Vec<Wrong>,
+    /// Requests of a step.
+    #[arg(long, default_value_t = 12, value_name = "N")]
+    pub batch: usize,
+    /// Size of a step at its largest.
+    #[arg(long, default_value_t = 5e-4, value_name = "X")]
+    pub rate: f64,
+    /// Cosines are divided by it: the smaller, the more the nearest wrong action counts.
+    #[arg(long, default_value_t = 0.05, value_name = "X")]
+    pub temperature: f64,
+    /// Weight of staying near the vectors of the bundle that is tuned.
+    #[arg(long, default_value_t = 1.0, value_name = "X")]
+    pub keep: f64,
+    /// How much of what was learned is merged.
+    #[arg(long, default_value_t = 1.0, value_name = "X")]
+    pub scale: f64,
+    /// Draws the start, the batches and the wrong actions.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
 }
 
 #[derive(Debug, Args)]

@@ -52,6 +52,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::TrainChains(args) => commands::chains::train(args).await,
             Command::Train(args) => commands::train::run(args).await,
             Command::TrainDelegation(args) => commands::train::run_delegation(args).await,
+            Command::TrainAdapter(args) => commands::train::run_adapter(args).await,
             Command::TrainSmoothing(args) => commands::train::run_smoothing(args).await,
             Command::Calibrate(args) => commands::calibrate::run(args).await,
             Command::Bench(args) => commands::bench::run(args).await,

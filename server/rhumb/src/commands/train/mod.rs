@@ -1,5 +1,6 @@
 //! `rhumb train`: fits the head on labelled actions.
 
+mod adapter;
 mod bank;
 mod delegation;
 mod examples;
@@ -20,6 +21,7 @@ use crate::cli::TrainArgs;
 use crate::failure::Failure;
 use crate::startup::{Wanted, load};
 
+pub use self::adapter::run as run_adapter;
 pub use self::delegation::run as run_delegation;
 pub use self::smoothing::run as run_smoothing;
 
