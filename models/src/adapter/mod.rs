@@ -225,7 +225,8 @@ mod tests {
         let learned = own(&training);
         assert!(far(&learned, &pooled(&bundle)) > 1e-4);
         let adapter = training.finish(&bundle.manifest.digest()).unwrap();
-        let merged = |scale| bundle.with_weights("tuned", adapter.merged(&bundle, scale).unwrap()).unwrap();
+        let merged =
+            |scale| bundle.with_weights("tuned", "tuned", adapter.merged(&bundle, scale).unwrap()).unwrap();
         assert!(far(&learned, &pooled(&merged(1.0))) < 1e-5);
         assert!(far(&pooled(&bundle), &pooled(&merged(0.0))) < 1e-6);
         // Every encoder takes what was merged.

@@ -26,5 +26,4 @@ pub use error::BundleError;
 pub use fetch::{FetchEvent, FetchOutcome, fetch};
 pub use import::import;
 pub use manifest::{Architecture, EncoderSpec, FileSpec, Manifest, Pooling, Role, Source, Wheel};
-pub use round::round;
 pub use store::{Bundle, FileReport, Listed, State, Store};

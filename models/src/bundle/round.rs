@@ -1,48 +1,23 @@
 //! A bundle with its weights rounded to half precision: half the size, and all that a GPU computes with.
 
-use std::fs;
-use std::path::Path;
-
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{Bundle, BundleError, Manifest, Role, digest, manifest};
+use super::{Bundle, BundleError};
 
-/// Writes `bundle` with rounded weights into a folder, to be installed with [`import`](super::import). The name gets
-/// `-f16` at its end.
-///
-/// # Errors
-/// If the weights are no safetensors, hold a value beyond the range of f16, or the folder cannot be written to.
-pub fn round(bundle: &Bundle, folder: &Path) -> Result<Manifest, BundleError> {
-    let weights = halves(bundle)?;
-    let mut rounded = Manifest {
-        name: format!("{}-f16", bundle.manifest.name),
-        description: format!("{}, weights rounded to f16", bundle.manifest.description),
-        // Nobody else has these bytes.
-        source: None,
-        wheel: None,
-        rounded_from: Some(bundle.manifest.digest()),
-        ..bundle.manifest.clone()
-    };
-    fs::create_dir_all(folder).map_err(BundleError::io("create", folder))?;
-    for file in &mut rounded.files {
-        let bytes = match file.role {
-            Role::Weights => &weights,
-            Role::Tokenizer => &bundle.tokenizer,
-            Role::Config => &bundle.config,
-        };
-        // Flat, whatever folders the bundle has: a path of the bundle is not one of this folder.
-        let name = file.path.rsplit('/').next().unwrap_or_default().to_owned();
-        let path = folder.join(&name);
-        fs::write(&path, bytes).map_err(BundleError::io("write", &path))?;
-        (file.path, file.size, file.sha256) = (name, bytes.len() as u64, digest::of(bytes));
+impl Bundle {
+    /// The same bundle with rounded weights. The name gets `-f16` at its end.
+    ///
+    /// # Errors
+    /// If the weights are no safetensors, or hold a value beyond the range of f16.
+    pub fn rounded(&self) -> Result<Self, BundleError> {
+        let name = format!("{}-f16", self.manifest.name);
+        let mut rounded = self.with_weights(&name, "weights rounded to f16", halves(self)?)?;
+        rounded.manifest.rounded_from = Some(self.manifest.digest());
+        Ok(rounded)
     }
-    let path = folder.join(manifest::FILE_NAME);
-    fs::write(&path, rounded.to_text()?).map_err(BundleError::io("write", &path))?;
-    // What was written must be what is read.
-    Manifest::parse(&rounded.to_text()?, &path.display().to_string())
 }
 
 /// The weights with every f32 tensor in f16; the others as they are.
@@ -100,9 +75,10 @@ mod tests {
     fn a_rounded_bundle_is_installed_and_keeps_the_models_digest() {
         let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let bundle = bundle(&[1.0, 1.0 + 1e-4, -0.5]);
-        let written = round(&bundle, folder.path()).unwrap();
+        let rounded = bundle.rounded().unwrap();
+        rounded.write(folder.path()).unwrap();
         let store = Store::open(Some(home.path().into())).unwrap();
-        assert_eq!(import(&store, folder.path()).unwrap(), written);
+        assert_eq!(import(&store, folder.path()).unwrap(), rounded.manifest);
         let loaded = store.load("tiny-f16").unwrap();
         assert_eq!(loaded.manifest.digest(), bundle.manifest.digest());
         let tensors = SafeTensors::deserialize(&loaded.weights).unwrap();
@@ -113,8 +89,7 @@ mod tests {
 
     #[test]
     fn what_a_half_cannot_hold_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = round(&bundle(&[70_000.0]), folder.path()).unwrap_err().to_string();
+        let error = bundle(&[70_000.0]).rounded().unwrap_err().to_string();
         assert!(error.contains("tensor x"), "{error}");
     }
 }

@@ -26,8 +26,9 @@ pub fn run(args: ModelArgs) -> Result<ExitCode, Failure> {
         }
         ModelCommand::Round { name, folder } => {
             let bundle = store.load(&name).map_err(Failure::check)?;
-            let manifest = bundle::round(&bundle, &folder).map_err(Failure::check)?;
-            anstream::println!("{} written to {}", manifest.name, folder.display());
+            let rounded = bundle.rounded().map_err(Failure::check)?;
+            rounded.write(&folder).map_err(Failure::check)?;
+            anstream::println!("{} written to {}", rounded.manifest.name, folder.display());
             Ok(ExitCode::SUCCESS)
         }
         ModelCommand::Test { engine, json } => test(&Wanted::from(&engine), json),

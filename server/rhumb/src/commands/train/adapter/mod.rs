@@ -3,10 +3,8 @@
 mod draw;
 mod negatives;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use rhumb_models::Bundle;
 use rhumb_models::adapter::{Settings, Training};
 use rhumb_models::tokenizer::Tokenizer;
 
@@ -57,8 +55,8 @@ fn train(args: &TrainAdapterArgs) -> Result<ExitCode, Failure> {
     }
     let adapter = training.finish(&bundle.manifest.digest()).map_err(Failure::check)?;
     let weights = adapter.merged(&bundle, args.scale).map_err(Failure::check)?;
-    let tuned = bundle.with_weights(&args.name, weights).map_err(Failure::check)?;
-    write(&args.output, &tuned)?;
+    let tuned = bundle.with_weights(&args.name, "tuned", weights).map_err(Failure::check)?;
+    tuned.write(&args.output).map_err(Failure::check)?;
     anstream::println!(
         "{} numbers trained; {} written to {}: `rhumb model import {}` installs it",
         adapter.parameters(),
@@ -72,13 +70,4 @@ fn train(args: &TrainAdapterArgs) -> Result<ExitCode, Failure> {
 /// From -1 to 1, by the 24 bits that an f32 holds exactly.
 fn between(bits: u64) -> f32 {
     (bits >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-}
-
-fn write(folder: &Path, bundle: &Bundle) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(Failure::file(folder))?;
-    for (path, bytes) in bundle.files().map_err(Failure::check)? {
-        let path = folder.join(path);
-        std::fs::write(&path, bytes).map_err(Failure::file(&path))?;
-    }
-    Ok(())
 }
