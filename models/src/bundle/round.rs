@@ -63,12 +63,9 @@ mod tests {
         let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
         let view = TensorView::new(Dtype::F32, vec![values.len()], &bytes).unwrap();
         let weights = safetensors::serialize([("x", view)], None).unwrap();
-        Bundle {
-            manifest: testing::manifest("tiny"),
-            weights,
-            tokenizer: b"{\"a\": 1}".to_vec(),
-            config: b"{}".to_vec(),
-        }
+        // As the manifest has them: only the weights are made anew.
+        let [_, tokenizer, config] = testing::FILES.map(|(_, _, bytes)| bytes.to_vec());
+        Bundle { manifest: testing::manifest("tiny"), weights, tokenizer, config }
     }
 
     #[test]

@@ -57,10 +57,8 @@ impl Seat {
 
     /// Runs until the scheduler is closed, or the device is lost and this thread is not needed any more.
     pub fn run(mut self, mut encoder: Box<dyn Encoder>) {
-        // What computes here must not starve what answers; what waits for a GPU takes next to nothing.
-        if encoder.info().device == "cpu" {
-            step_back();
-        }
+        // What computes here must not starve what answers; nor must what waits for a GPU, which the driver does in a loop.
+        step_back();
         let served = self.serve(false, &mut |texts| encode(encoder.as_mut(), texts));
         let Err(problem) = served else { return };
         // Nothing will be asked of it again. What a lost device makes of being freed is nobody's affair.
@@ -133,7 +131,6 @@ impl Seat {
         }
         let spare = Arc::clone(&self.spare);
         spare.make()?;
-        step_back();
         if let Some(batch) = &mut self.batch {
             // What was lost and loaded says nothing about the speed.
             batch.begin_again(Instant::now());

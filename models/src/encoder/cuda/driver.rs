@@ -447,13 +447,17 @@ impl Stream {
         }
     }
 
-    /// Does what was recorded, some time later.
+    /// Does what was recorded, some time later; false if the driver has no memory for it, and then nothing is done: a graph
+    /// is uploaded when it is launched first.
     ///
     /// # Errors
     /// The driver's.
-    pub fn replay(&self, graph: &Graph) -> Result<(), EncoderError> {
+    pub fn replay(&self, graph: &Graph) -> Result<bool, EncoderError> {
         // SAFETY: both are there, and on one device.
-        self.device.check("a graph's launch", unsafe { result::graph::launch(graph.graph, self.stream) })
+        match unsafe { result::graph::launch(graph.graph, self.stream) } {
+            Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => Ok(false),
+            launched => self.device.check("a graph's launch", launched).map(|()| true),
+        }
     }
 }
 

@@ -168,10 +168,15 @@ impl CudaEncoder {
         if !self.graphs.contains_key(&bucket) {
             self.record(bucket)?;
         }
-        match self.graphs.get(&bucket) {
-            Some(Recorded::Graph(graph)) => self.stream.replay(graph),
-            _ => pass(&self.stream, &self.loaded, bucket).enqueue(&mut self.buffers),
+        if let Some(Recorded::Graph(graph)) = self.graphs.get(&bucket) {
+            if self.stream.replay(graph)? {
+                return Ok(());
+            }
+            // Somebody else took the device's memory; without graphs a pass needs none.
+            self.graphs.clear();
+            self.graphs.insert(bucket, Recorded::OneByOne);
         }
+        pass(&self.stream, &self.loaded, bucket).enqueue(&mut self.buffers)
     }
 
     fn record(&mut self, bucket: Bucket) -> Result<(), EncoderError> {
@@ -263,7 +268,8 @@ impl Loaded {
     }
 }
 
-/// What fits into the memory that is free and allowed: nothing is allocated later, so nothing can run out.
+/// What fits into the memory that is free and allowed. Later the driver takes a little for recorded passes, and nothing is
+/// lost where it cannot.
 fn capacity(
     device: &Device,
     config: &BertConfig,
@@ -271,10 +277,11 @@ fn capacity(
     options: CudaOptions,
 ) -> Result<Capacity, EncoderError> {
     let (free, total) = device.memory()?;
-    let allowed = match options.memory_mb {
-        0 => free.saturating_sub(SPARE),
-        mb => free.min(usize::try_from(mb << 20).unwrap_or(usize::MAX)),
+    let most = match options.memory_mb {
+        0 => usize::MAX,
+        mb => usize::try_from(mb.saturating_mul(1 << 20)).unwrap_or(usize::MAX),
     };
+    let allowed = free.saturating_sub(SPARE).min(most);
     let needs = |capacity| DeviceWeights::bytes(config) + ENCODERS * forward::bytes(config, capacity);
     let halved =
         std::iter::successors(Some(MOST), |c| Some(Capacity { rows: c.rows / 2, texts: c.texts / 2 }));
