@@ -560,6 +560,28 @@ async fn what_even_an_idle_engine_cannot_do_in_time_is_no_overload() {
     .await;
 }
 
+/// A batch of it lasts seconds, most of which is overhead: its budget is less than a token.
+#[test]
+fn an_encoder_too_slow_for_its_budget_takes_a_window_at_a_time() {
+    let mut queue: Queue<u64, ()> = Queue::new(&EngineConfig::default(), 1);
+    for tokens in [40, 80, 40, 80] {
+        queue.observe(0, tokens, Duration::from_secs_f64(3.6 + 0.01 * tokens as f64));
+    }
+    let now = Instant::now();
+    let mut push = |n: u8, seconds: u64| {
+        let text = Text { key: [n; 32], windows: vec![vec![1; 40]].into() };
+        let deadline = Some(now + Duration::from_secs(seconds));
+        let (lane, tenant) = (Lane::Enforcement, Tenant::default());
+        let request =
+            Request { lane, tenant, deadline, admission: Admission::Refuse, texts: vec![text], reply: 0 };
+        queue.push(request, now).map(|_| ())
+    };
+    // Four seconds each, one after the other, with what is kept free.
+    assert_eq!(push(1, 7), Ok(()));
+    assert_eq!(push(2, 13), Ok(()));
+    assert!(matches!(push(3, 13), Err(Refusal::Overloaded { .. })));
+}
+
 #[tokio::test(start_paused = true)]
 async fn tenants_are_forgotten_when_they_have_nothing_to_come() {
     simulate(async {

@@ -15,15 +15,35 @@ const MOST_RETRY: Duration = Duration::from_secs(5);
 /// An idle engine whose measured speed makes it refuse tries a request all the same, once in this time: the measurement
 /// may be an old one of a bad moment, and refusing everything would never correct it.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Tokens of a window at most: longer texts have several.
+const WINDOW: usize = 512;
+
+/// New tokens that a request brings.
+#[derive(Clone, Copy)]
+struct Own {
+    tokens: usize,
+    /// Of the longest window.
+    window: usize,
+}
 
 impl<R, E> Queue<R, E> {
-    /// Time until `own` new tokens of a tenant would be computed.
-    pub fn forecast(&self, lane: Lane, tenant: &Tenant, own: usize, now: Instant) -> Duration {
+    /// Time until what is new of a tenant would be computed.
+    fn forecast(&self, lane: Lane, tenant: &Tenant, own: Own, now: Instant) -> Duration {
         let above: usize = lane.above().map(|lane| self.lanes.of(lane).tokens).sum();
-        let tokens = above + self.lanes.of(lane).before(tenant, own) + own;
+        let tokens = above + self.lanes.of(lane).before(tenant, own.tokens) + own.tokens;
         let share = self.available(lane, now);
         let below = self.encoders.speeds().map(|speed| self.riding(speed, lane)).max().unwrap_or_default();
-        self.encoders.until(tokens, |speed| self.budget_at(speed, lane), share, now) + below
+        // An encoder that is too slow for its budget takes a window at a time all the same, and not a token.
+        let least = own.window.max(self.mean_window(lane));
+        self.encoders.until(tokens, |speed| self.budget_at(speed, lane).max(least), share, now) + below
+    }
+
+    /// Tokens of a window that waits in a lane or above, about.
+    fn mean_window(&self, lane: Lane) -> usize {
+        let waiting = || lane.above().chain([lane]).map(|lane| self.lanes.of(lane));
+        let (tokens, texts): (usize, usize) =
+            waiting().fold((0, 0), |(n, m), of| (n + of.tokens, m + of.texts));
+        (tokens / texts.max(1)).min(WINDOW)
     }
 
     /// What may ride along from the lanes below.
@@ -66,7 +86,8 @@ impl<R, E> Queue<R, E> {
         own: usize,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let checked = self.foresee(lane, tenant, deadline, own, now).and_then(|_| match admission {
+        let least = Own { tokens: own, window: own.min(WINDOW) };
+        let checked = self.foresee(lane, tenant, deadline, least, now).and_then(|_| match admission {
             Admission::Refuse => self.check_room(lane, tenant, 1, own),
             Admission::Wait => Ok(()),
         });
@@ -79,7 +100,7 @@ impl<R, E> Queue<R, E> {
         lane: Lane,
         tenant: &Tenant,
         deadline: Option<Instant>,
-        own: usize,
+        own: Own,
         now: Instant,
     ) -> Result<bool, Refusal> {
         let Some(deadline) = deadline else { return Ok(false) };
@@ -88,7 +109,7 @@ impl<R, E> Queue<R, E> {
             return Err(Refusal::Deadline);
         }
         let time = time.mul_f64(1.0 - self.config.deadline_reserve);
-        if self.with_margin(self.encoders.batch(own)) > time {
+        if self.with_margin(self.encoders.batch(own.tokens)) > time {
             let may_probe =
                 self.last_probe.is_none_or(|last| now.saturating_duration_since(last) >= PROBE_EVERY);
             return if self.is_idle() && may_probe { Ok(true) } else { Err(Refusal::Deadline) };
@@ -160,7 +181,11 @@ impl<R, E> Queue<R, E> {
         let Request { lane, tenant, deadline, admission, texts, reply } = request;
         // A text of another tenant's may stand at the end of a long line: what is shared counts as if it were not, unless
         // the encoder has it.
-        let own: usize = texts.iter().filter(|text| !self.is_in_encoder(text)).map(Text::tokens).sum();
+        let new = texts.iter().filter(|text| !self.is_in_encoder(text));
+        let own = new.fold(Own { tokens: 0, window: 0 }, |own, text| Own {
+            tokens: own.tokens + text.tokens(),
+            window: text.windows.iter().map(Vec::len).fold(own.window, usize::max),
+        });
         let probe = self.foresee(lane, &tenant, deadline, own, now)?;
         if !probe && texts.iter().any(|text| self.is_in_encoder(text)) {
             self.foresee_joined(deadline, now)?;
@@ -174,7 +199,7 @@ impl<R, E> Queue<R, E> {
             Admission::Wait => self.lanes.of(lane).parked > 0 || !self.has_room(lane, &tenant, count, tokens),
         };
         if must_wait {
-            self.check_parked(lane, &tenant, own)?;
+            self.check_parked(lane, &tenant, own.tokens)?;
         }
         if probe {
             self.last_probe = Some(now);
