@@ -5,6 +5,7 @@ pub mod bundle;
 mod choose;
 pub mod encoder;
 pub mod golden;
+mod halves;
 pub mod load;
 pub mod priority;
 pub mod tokenizer;

@@ -54,7 +54,7 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
-    /// If it cannot be read or has no `[CLS]`/`<s>` and `[SEP]`/`</s>` tokens.
+    /// If it cannot be read, or puts no token before and after a text and has no `[CLS]`/`<s>` and `[SEP]`/`</s>` either.
     pub fn from_bytes(json: &[u8]) -> Result<Self, EncoderError> {
         let mut inner =
             tokenizers::Tokenizer::from_bytes(json).map_err(|e| EncoderError::Tokenizer(e.to_string()))?;
@@ -62,11 +62,7 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(|e| EncoderError::Tokenizer(e.to_string()))?;
         // A text that contains the characters "[SEP]" is text: it must not put special tokens into the model.
         inner.set_encode_special_tokens(true);
-        let special = |names: [&str; 2]| {
-            let id = names.iter().find_map(|name| inner.token_to_id(name));
-            id.ok_or_else(|| EncoderError::Tokenizer(format!("has neither of the tokens {names:?}")))
-        };
-        let (first, last) = (special(["[CLS]", "<s>"])?, special(["[SEP]", "</s>"])?);
+        let [first, last] = special_tokens(&inner)?;
         Ok(Self { inner, first, last })
     }
 
@@ -113,6 +109,26 @@ impl Tokenizer {
     }
 }
 
+/// The tokens before and after a text: those that the file says, because a vocabulary may hold both `[CLS]` and `<s>`, as
+/// MPNet's does; else those that are usual.
+fn special_tokens(tokenizer: &tokenizers::Tokenizer) -> Result<[u32; 2], EncoderError> {
+    let around = tokenizer.encode("", true).map_err(|e| EncoderError::Tokenizer(e.to_string()))?;
+    match around.get_ids() {
+        [first, last] => return Ok([*first, *last]),
+        [] => {}
+        other => {
+            let problem =
+                format!("puts {} tokens around a text, not one before and one after it", other.len());
+            return Err(EncoderError::Tokenizer(problem));
+        }
+    }
+    let usual = |names: [&str; 2]| {
+        let id = names.iter().find_map(|name| tokenizer.token_to_id(name));
+        id.ok_or_else(|| EncoderError::Tokenizer(format!("has neither of the tokens {names:?}")))
+    };
+    Ok([usual(["[CLS]", "<s>"])?, usual(["[SEP]", "</s>"])?])
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -146,6 +162,26 @@ pub(crate) mod tests {
     fn special_tokens_in_a_text_are_text() {
         let t = Tokenizer::from_bytes(TINY.as_bytes()).unwrap();
         assert_eq!(t.tokenize("[SEP]").unwrap().0, [7, 9, 8]);
+    }
+
+    #[test]
+    fn the_file_says_which_tokens_stand_around_a_text() {
+        let json = |post: &str| {
+            TINY.replace("\"post_processor\":null", &format!("\"post_processor\":{post}"))
+                .replace("\"sep\":9", "\"sep\":9,\"<s>\":10,\"</s>\":11")
+        };
+        let around = |post: &str| Tokenizer::from_bytes(json(post).as_bytes()).map(|t| (t.first, t.last));
+        // MPNet's vocabulary is BERT's with five more words.
+        let mpnet = r#"{"type":"RobertaProcessing","sep":["</s>",11],"cls":["<s>",10],"trim_offsets":true,
+            "add_prefix_space":false}"#;
+        assert_eq!(around(mpnet).unwrap(), (10, 11));
+        let bert = r#"{"type":"BertProcessing","sep":["[SEP]",3],"cls":["[CLS]",2]}"#;
+        assert_eq!(around(bert).unwrap(), (2, 3));
+        assert_eq!(around("null").unwrap(), (2, 3));
+        let one = r#"{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A","type_id":0}},
+            {"SpecialToken":{"id":"</s>","type_id":0}}],"pair":[{"Sequence":{"id":"A","type_id":0}}],
+            "special_tokens":{"</s>":{"id":"</s>","ids":[11],"tokens":["</s>"]}}}"#;
+        assert!(around(one).unwrap_err().to_string().contains("puts 1 tokens around"));
     }
 
     #[test]

@@ -13,8 +13,11 @@ use safetensors::tensor::{Dtype, TensorView};
 
 const VOCABULARY: usize = 100;
 const LAYERS: usize = 2;
+/// RoBERTa leaves two of them out.
+const POSITIONS: usize = 514;
 
 struct Shape {
+    architecture: &'static str,
     width: usize,
     heads: usize,
     inner: usize,
@@ -30,7 +33,7 @@ fn weights(shape: &Shape) -> Vec<u8> {
         let values = floats(dims.iter().product(), scale).into_iter().map(|x| x + around).collect();
         tensors.push((name, dims, values));
     };
-    let embeddings = [("word", VOCABULARY), ("position", 512), ("token_type", 2)];
+    let embeddings = [("word", VOCABULARY), ("position", POSITIONS), ("token_type", 2)];
     for (name, rows) in embeddings {
         add(format!("embeddings.{name}_embeddings.weight"), vec![rows, width], 0.1, 0.0);
     }
@@ -72,8 +75,9 @@ fn bundle(shape: &Shape) -> Bundle {
         )
     };
     let text = format!(
-        "name = \"random\"\ndescription = \"random\"\nlicence = \"Apache-2.0\"\n[encoder]\narchitecture = \"bert\"\n\
+        "name = \"random\"\ndescription = \"random\"\nlicence = \"Apache-2.0\"\n[encoder]\narchitecture = \"{}\"\n\
          pooling = \"{}\"\nnormalize = {}\nmax_length = 512\n{}",
+        shape.architecture,
         shape.pooling,
         shape.normalize,
         ["weights", "tokenizer", "config"].map(file).concat()
@@ -81,7 +85,7 @@ fn bundle(shape: &Shape) -> Bundle {
     let config = serde_json::json!({
         "hidden_size": shape.width, "num_hidden_layers": LAYERS, "num_attention_heads": shape.heads,
         "intermediate_size": shape.inner, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
-        "max_position_embeddings": 512, "type_vocab_size": 2, "vocab_size": VOCABULARY,
+        "max_position_embeddings": POSITIONS, "type_vocab_size": 2, "vocab_size": VOCABULARY,
     });
     Bundle {
         manifest: Manifest::parse(&text, "test").unwrap(),
@@ -126,11 +130,26 @@ fn agree(shape: &Shape, lengths: &[usize]) {
 fn models_of_every_width_agree_with_candle() {
     fastrand::seed(5);
     let _driver = Gpu::open();
-    agree(
-        &Shape { width: 384, heads: 12, inner: 1536, pooling: "mean", normalize: true },
-        &[1, 31, 32, 33, 511, 512],
-    );
-    agree(&Shape { width: 768, heads: 12, inner: 768, pooling: "cls", normalize: true }, &[33, 1, 65]);
-    agree(&Shape { width: 1024, heads: 16, inner: 1024, pooling: "mean", normalize: false }, &[2, 64, 17]);
-    agree(&Shape { width: 384, heads: 6, inner: 384, pooling: "mean", normalize: true }, &[40, 128, 3]);
+    let [bert, roberta] = ["bert", "roberta"];
+    let shape = |architecture, width, heads, inner| Shape {
+        architecture,
+        width,
+        heads,
+        inner,
+        pooling: "mean",
+        normalize: true,
+    };
+    agree(&shape(bert, 384, 12, 1536), &[1, 31, 32, 33, 511, 512]);
+    agree(&Shape { pooling: "cls", ..shape(bert, 768, 12, 768) }, &[33, 1, 65]);
+    agree(&Shape { normalize: false, ..shape(bert, 1024, 16, 1024) }, &[2, 64, 17]);
+    agree(&shape(roberta, 384, 6, 384), &[40, 128, 3]);
+}
+
+#[test]
+fn attention_that_knows_distances_is_refused() {
+    let shape =
+        Shape { architecture: "mpnet", width: 384, heads: 12, inner: 384, pooling: "mean", normalize: true };
+    let _driver = Gpu::open();
+    let refused = CudaEncoder::load(&bundle(&shape), 0, CudaOptions::default()).err().unwrap().to_string();
+    assert!(refused.contains("relative_attention_num_buckets"), "{refused}");
 }

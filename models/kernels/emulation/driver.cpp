@@ -1015,28 +1015,27 @@ CUresult cuMemFree_v2(Handle address) {
 }
 
 // The two that follow a stream need no current context where they are given a stream of their own: cudarc frees so.
+static Stream& pooled_stream(Handle handle, const char* forbidden) {
+    Stream& stream = driver.streams.at(stream_handle(handle));
+    check_alive(device_of(stream.context));
+    require(driver.settings->pools, CUDA_ERROR_NOT_SUPPORTED, "the device has no memory pools");
+    forbid_on_capturing(stream, forbidden);
+    return stream;
+}
 
 CUresult cuMemAllocAsync(Handle* address, size_t size, Handle handle) {
     return call([&] {
-        Stream& stream = driver.streams.at(stream_handle(handle));
-        Device& device = device_of(stream.context);
-        check_alive(device);
-        require(driver.settings->pools, CUDA_ERROR_NOT_SUPPORTED, "the device has no memory pools");
-        forbid_on_capturing(stream, "graphs that allocate memory are not emulated");
-        *address = allocate(device, size);
+        Stream& stream = pooled_stream(handle, "graphs that allocate memory are not emulated");
+        *address = allocate(device_of(stream.context), size);
     });
 }
 
 CUresult cuMemFreeAsync(Handle address, Handle handle) {
     return call([&] {
-        Stream& stream = driver.streams.at(stream_handle(handle));
-        Device& device = device_of(stream.context);
-        check_alive(device);
-        require(driver.settings->pools, CUDA_ERROR_NOT_SUPPORTED, "the device has no memory pools");
-        forbid_on_capturing(stream, "graphs that free memory are not emulated");
+        Stream& stream = pooled_stream(handle, "graphs that free memory are not emulated");
         // Of this stream only: work of another that still needs the memory finds it gone.
         finish(stream);
-        release(device, Place::device, address);
+        release(device_of(stream.context), Place::device, address);
     });
 }
 

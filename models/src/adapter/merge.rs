@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::SafeTensors;
-use safetensors::tensor::serialize;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 
 use super::network::LowRank;
 use crate::bundle::Bundle;
+use crate::bundle::tensors::rewritten;
 use crate::encoder::EncoderError;
 
 /// What is added to each weight, by its name.
@@ -47,23 +48,23 @@ impl Adapter {
         if bundle.manifest.digest() != self.base {
             return Err(bad(format!("the adapter belongs to {}", self.base)));
         }
-        let file = SafeTensors::deserialize(&bundle.weights).map_err(|e| bad(e.to_string()))?;
-        let mut changed: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
-        for (name, added) in &self.added {
-            let view = file.tensor(name).map_err(|e| bad(e.to_string()))?;
-            if view.dtype() != safetensors::Dtype::F32 {
-                return Err(bad(format!("{name} is not held in f32")));
+        let mut left = self.added.clone();
+        let merged = rewritten(&bundle.weights, |name, tensor| {
+            let Some(added) = left.remove(name) else { return Ok(None) };
+            if tensor.dtype() != Dtype::F32 {
+                return Err(format!("{name} is not held in f32"));
             }
-            let weight = Tensor::from_raw_buffer(view.data(), DType::F32, view.shape(), &Device::Cpu)?;
-            let sum = (weight + (added * scale)?)?.flatten_all()?.to_vec1::<f32>()?;
-            changed.insert(name, sum.iter().flat_map(|x| x.to_le_bytes()).collect());
+            let sum = sum(tensor, &added, scale).map_err(|e| e.to_string())?;
+            Ok(Some((Dtype::F32, sum.iter().flat_map(|x| x.to_le_bytes()).collect())))
+        });
+        match left.into_keys().next() {
+            Some(name) if merged.is_ok() => Err(bad(format!("tensor {name} is not there"))),
+            _ => merged.map_err(bad),
         }
-        let mut tensors = Vec::new();
-        for (name, view) in file.tensors() {
-            let data = changed.get(name.as_str()).map_or(view.data(), Vec::as_slice);
-            let view = safetensors::tensor::TensorView::new(view.dtype(), view.shape().to_vec(), data);
-            tensors.push((name, view.map_err(|e| bad(e.to_string()))?));
-        }
-        serialize(tensors, None).map_err(|e| bad(e.to_string()))
     }
+}
+
+fn sum(weight: &TensorView<'_>, added: &Tensor, scale: f64) -> candle_core::Result<Vec<f32>> {
+    let weight = Tensor::from_raw_buffer(weight.data(), DType::F32, weight.shape(), &Device::Cpu)?;
+    (weight + (added * scale)?)?.flatten_all()?.to_vec1()
 }

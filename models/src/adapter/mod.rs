@@ -15,9 +15,9 @@ use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use self::loss::{Side, contrastive, moved};
 use self::network::Network;
 use self::texts::Texts;
-use crate::bundle::Bundle;
+use crate::bundle::{Architecture, Bundle};
 use crate::encoder::EncoderError;
-use crate::encoder::config::BertConfig;
+use crate::encoder::config::ModelConfig;
 
 pub use self::merge::Adapter;
 
@@ -79,7 +79,11 @@ impl Training {
         settings: Settings,
         random: &mut dyn FnMut() -> f32,
     ) -> std::result::Result<Self, EncoderError> {
-        let config = BertConfig::parse(&bundle.config)?;
+        let config = ModelConfig::of(bundle)?;
+        if config.architecture != Architecture::Bert {
+            let problem = format!("adapters are trained for BERT only, not for {:?}", config.architecture);
+            return Err(EncoderError::Unavailable(problem));
+        }
         let network = Network::load(&config, &bundle.weights, &settings, random)
             .map_err(|e| EncoderError::Weights(e.to_string()))?;
         let variables = network.added().flat_map(|a| [a.down.clone(), a.up.clone()]).collect();

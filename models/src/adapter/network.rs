@@ -10,7 +10,7 @@ use candle_nn::ops::softmax;
 use super::Settings;
 use super::frozen::Frozen;
 use super::texts::{Encoded, Padded};
-use crate::encoder::config::BertConfig;
+use crate::encoder::config::ModelConfig;
 
 /// The weights of a layer that an adapter adds to. Those of attention decide which tokens a vector tells of; the rest, two
 /// thirds of a layer, is left as it was trained on a billion pairs.
@@ -64,7 +64,7 @@ pub struct LowRank {
 impl Network {
     /// Loads the weights; `random` gives numbers from -1 to 1.
     pub fn load(
-        config: &BertConfig,
+        config: &ModelConfig,
         weights: &[u8],
         settings: &Settings,
         random: &mut dyn FnMut() -> f32,
@@ -118,7 +118,7 @@ fn scaled(vectors: &Tensor) -> Result<Tensor> {
 
 impl Layer {
     fn load(
-        config: &BertConfig,
+        config: &ModelConfig,
         weights: VarBuilder<'_>,
         settings: &Settings,
         random: &mut dyn FnMut() -> f32,
@@ -196,7 +196,7 @@ impl Linear {
 }
 
 impl Norm {
-    fn load(config: &BertConfig, weights: VarBuilder<'_>) -> Result<Self> {
+    fn load(config: &ModelConfig, weights: VarBuilder<'_>) -> Result<Self> {
         let get = |name| weights.get(config.hidden_size, name);
         Ok(Self { weight: get("weight")?, bias: get("bias")?, eps: config.layer_norm_eps })
     }

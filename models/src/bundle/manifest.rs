@@ -79,6 +79,12 @@ pub struct EncoderSpec {
 pub enum Architecture {
     /// BERT.
     Bert,
+    /// RoBERTa and those built like it: XLM-RoBERTa, CamemBERT.
+    Roberta,
+    /// MPNet: attention that knows distances.
+    Mpnet,
+    /// DistilBERT.
+    Distilbert,
 }
 
 /// How the vectors of the tokens become one vector.

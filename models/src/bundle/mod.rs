@@ -17,6 +17,7 @@ mod manifest;
 mod round;
 mod rules;
 mod store;
+pub(crate) mod tensors;
 mod wheel;
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! A bundle with its weights rounded to half precision: half the size, and all that a GPU computes with.
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 
+use super::tensors::rewritten;
 use super::{Bundle, BundleError};
+use crate::halves::to_halves;
 
 impl Bundle {
     /// The same bundle with rounded weights. The name gets `-f16` at its end.
@@ -22,39 +21,26 @@ impl Bundle {
 
 /// The weights with every f32 tensor in f16; the others as they are.
 fn halves(bundle: &Bundle) -> Result<Vec<u8>, BundleError> {
-    let name = &bundle.manifest.name;
-    let fail = |reason: String| BundleError::Manifest { origin: format!("{name}, weights"), reason };
-    let tensors = SafeTensors::deserialize(&bundle.weights).map_err(|e| fail(e.to_string()))?;
-    let mut rounded: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
-    for (name, tensor) in tensors.iter() {
-        let (dtype, bytes) = match tensor.dtype() {
-            Dtype::F32 => (
-                Dtype::F16,
-                half_bytes(tensor.data())
-                    .ok_or_else(|| fail(format!("tensor {name} holds a value beyond the range of f16")))?,
-            ),
-            other => (other, tensor.data().to_vec()),
-        };
-        rounded.push((name.to_owned(), dtype, tensor.shape().to_vec(), bytes));
-    }
-    let views = rounded.iter().map(|(name, dtype, shape, bytes)| {
-        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| fail(e.to_string()))?;
-        Ok((name.as_str(), view))
+    let rounded = rewritten(&bundle.weights, |name, tensor| {
+        if tensor.dtype() != Dtype::F32 {
+            return Ok(None);
+        }
+        let values: Vec<f32> =
+            tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let halves =
+            to_halves(&values).map_err(|_| format!("tensor {name} holds a value beyond the range of f16"))?;
+        Ok(Some((Dtype::F16, halves.iter().flat_map(|x| x.to_le_bytes()).collect())))
     });
-    let views = views.collect::<Result<Vec<_>, BundleError>>()?;
-    safetensors::serialize(views, None).map_err(|e| fail(e.to_string()))
-}
-
-fn half_bytes(data: &[u8]) -> Option<Vec<u8>> {
-    let values: Vec<f32> = data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-    let mut halves = vec![f16::ZERO; values.len()];
-    halves.convert_from_f32_slice(&values);
-    let whole = halves.iter().all(|x| x.is_finite());
-    whole.then(|| halves.iter().flat_map(|x| x.to_le_bytes()).collect())
+    let origin = format!("{}, weights", bundle.manifest.name);
+    rounded.map_err(|reason| BundleError::Manifest { origin, reason })
 }
 
 #[cfg(test)]
 mod tests {
+    use half::f16;
+    use safetensors::SafeTensors;
+    use safetensors::tensor::TensorView;
+
     use super::super::testing;
     use super::*;
     use crate::bundle::{Store, import};

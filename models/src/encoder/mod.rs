@@ -3,6 +3,7 @@
 pub mod config;
 pub mod cpu;
 pub mod cuda;
+mod family;
 pub mod reference;
 mod weights;
 

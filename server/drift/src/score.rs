@@ -201,6 +201,17 @@ mod tests {
         assert_eq!(clauses("Hi, pay my rent today").len(), 1);
     }
 
+    /// Beside no context.
+    fn measured<'a>(
+        prepared: &'a Prepared,
+        vectors: &'a TextVectors,
+        intent: &'a IntentIndex,
+        bank: &'a Bank,
+        none: &'a SourceIndex,
+    ) -> Measured<'a> {
+        Measured { prepared, vectors, intent, bank, trusted: none, untrusted: none }
+    }
+
     #[test]
     fn text_of_the_agent_raises_drift_and_never_lowers_it() {
         let bank = Bank::default();
@@ -210,14 +221,7 @@ mod tests {
         let none = SourceIndex::default();
         let near = vectors(1.0, 0.1);
         let far = vectors(0.0, 1.0);
-        let measured = |vectors| Measured {
-            prepared: &prepared,
-            vectors,
-            intent: &intent,
-            bank: &bank,
-            trusted: &none,
-            untrusted: &none,
-        };
+        let measured = |vectors| measured(&prepared, vectors, &intent, &bank, &none);
         let of = |main, side| score(&calibration(), measured(main), side, false).drift;
         assert_eq!(of(&far, Some(measured(&near))), of(&far, None));
         assert!(of(&near, Some(measured(&far))) > of(&near, None));
@@ -233,14 +237,7 @@ mod tests {
             let intent = IntentIndex::new(IntentText::of("x"), vectors(0), false, &bank);
             let prepared = Prepared::of(&action, &intent.text, 100);
             let (main, side) = (vectors(1), vectors(2));
-            let measured = |vectors| Measured {
-                prepared: &prepared,
-                vectors,
-                intent: &intent,
-                bank: &bank,
-                trusted: &none,
-                untrusted: &none,
-            };
+            let measured = |vectors| measured(&prepared, vectors, &intent, &bank, &none);
             let scored = score(&calibration(), measured(&main), Some(measured(&side)), false);
             let told = scored.evidence.findings.contains(&"cheaper_path".to_owned());
             assert_eq!((scored.status == Status::Degraded, told), (which < 3, which < 3));

@@ -97,9 +97,8 @@ impl EngineConfig {
     /// With what was left open filled in for the encoders that there are.
     #[must_use]
     pub fn suited_to(self, info: &EncoderInfo) -> Self {
-        let on_gpu = info.device.starts_with("cuda");
-        let suited = if on_gpu { GPU_BATCH_TOKENS } else { CPU_BATCH_TOKENS };
-        Self { batch_tokens: if self.batch_tokens == 0 { suited } else { self.batch_tokens }, ..self }
+        let left_open = self.batch_tokens == 0 && info.device.starts_with("cuda");
+        Self { batch_tokens: if left_open { GPU_BATCH_TOKENS } else { self.batch_tokens }, ..self }
     }
 
     /// Tokens of one batch at most.

@@ -2,25 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
+mod fakes;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rhumb_drift::{Action, Calibration, Effect, Intent, Policy, Status};
-use rhumb_engine::{
-    Answer, Call, EncoderState, Encoders, Engine, EngineConfig, EngineError, Fallback, ScoreInput,
-};
+use rhumb_drift::{Calibration, Policy, Status};
+use rhumb_engine::{Answer, Call, EncoderState, Encoders, Engine, EngineConfig, EngineError, Fallback};
 use rhumb_models::encoder::{Encoder, EncoderError, EncoderInfo, Encoding};
-use rhumb_models::tokenizer::Tokenizer;
 
-const WIDTH: usize = 4;
-const TOKENIZER: &str = r#"{"version":"1.0","truncation":null,"padding":null,
-    "added_tokens":[
-      {"id":1,"special":true,"content":"[CLS]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false},
-      {"id":2,"special":true,"content":"[SEP]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false}],
-    "normalizer":{"type":"Lowercase"},"pre_tokenizer":{"type":"BertPreTokenizer"},"post_processor":null,"decoder":null,
-    "model":{"type":"WordLevel","vocab":{"[UNK]":0,"[CLS]":1,"[SEP]":2,"pay":3,"bob":4,"eve":5},"unk_token":"[UNK]"}}"#;
+use fakes::{encodings, info, pair, tokenizer};
 
 /// Whose vectors depend on the token ids alone.
 struct Fake {
@@ -45,12 +38,7 @@ impl Encoder for Fake {
         // Nothing is ever sent: an encoder's thread may wait.
         let (_open, gate) = mpsc::channel::<()>();
         let _ = gate.recv_timeout(self.lasts);
-        let row = |id: u32| (0..WIDTH as u32).map(move |i| ((id * 7 + i * 3) % 11) as f32 - 4.5);
-        let encode = |ids: &&[u32]| Encoding {
-            pooled: row(ids.iter().sum()).collect(),
-            tokens: ids.iter().flat_map(|id| row(*id)).collect(),
-        };
-        Ok(batch.iter().map(encode).collect())
+        Ok(encodings(batch))
     }
 }
 
@@ -62,17 +50,7 @@ struct Device {
 
 impl Device {
     fn encoder(&self, name: &str, lasts: Duration) -> Fake {
-        let info = EncoderInfo {
-            model: "fake".into(),
-            digest: "sha256:0".into(),
-            device: name.into(),
-            precision: "f32".into(),
-            backend: "fake",
-            width: WIDTH,
-            max_length: 8,
-            threads: 1,
-        };
-        Fake { info, lost: Arc::clone(&self.lost), batches: Arc::clone(&self.batches), lasts }
+        Fake { info: info(name), lost: Arc::clone(&self.lost), batches: Arc::clone(&self.batches), lasts }
     }
 
     fn lose(&self) {
@@ -103,9 +81,8 @@ fn start(
 ) -> (Engine, Vec<JoinHandle<()>>) {
     let encoders: Vec<Box<dyn Encoder>> =
         devices.iter().map(|d| Box::new(d.encoder("cuda:0", Duration::ZERO)) as Box<dyn Encoder>).collect();
-    let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
     let neutral = Calibration::neutral("sha256:0");
-    Engine::start(tokenizer, Encoders::from(encoders).or(fallback), neutral, Policy::default(), config)
+    Engine::start(tokenizer(), Encoders::from(encoders).or(fallback), neutral, Policy::default(), config)
         .unwrap()
 }
 
@@ -114,12 +91,7 @@ fn cold() -> EngineConfig {
 }
 
 async fn score(engine: &Engine, intent: &str, tool: &str) -> Result<Answer, EngineError> {
-    let input = ScoreInput {
-        intent: Intent { text: intent.into(), ..Intent::default() },
-        action: Action { tool: tool.into(), effect: Effect::Write, ..Action::default() },
-        ..ScoreInput::default()
-    };
-    engine.score(input, &Call::bulk()).await
+    engine.score(pair(intent, tool), &Call::bulk()).await
 }
 
 async fn status(engine: &Engine, intent: &str, tool: &str) -> Status {

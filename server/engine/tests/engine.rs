@@ -2,23 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
+mod fakes;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rhumb_drift::{Action, Calibration, Effect, Intent, Policy, Status, Verdict};
+use rhumb_drift::{Calibration, Policy, Status, Verdict};
 use rhumb_engine::{Admission, Answer, Call, Engine, EngineConfig, EngineError, Lane, ScoreInput, Tenant};
 use rhumb_models::encoder::{Encoder, EncoderError, EncoderInfo, Encoding};
-use rhumb_models::tokenizer::Tokenizer;
 
-const WIDTH: usize = 4;
-const TOKENIZER: &str = r#"{"version":"1.0","truncation":null,"padding":null,
-    "added_tokens":[
-      {"id":1,"special":true,"content":"[CLS]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false},
-      {"id":2,"special":true,"content":"[SEP]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false}],
-    "normalizer":{"type":"Lowercase"},"pre_tokenizer":{"type":"BertPreTokenizer"},"post_processor":null,"decoder":null,
-    "model":{"type":"WordLevel","vocab":{"[UNK]":0,"[CLS]":1,"[SEP]":2,"pay":3,"bob":4,"eve":5},"unk_token":"[UNK]"}}"#;
+use fakes::{encodings, info, pair, tokenizer};
 
 /// An encoder whose vectors depend on the token ids alone.
 struct Fake {
@@ -38,16 +33,7 @@ struct Control {
 
 fn fake(gated: bool, panics: bool) -> (Fake, Control) {
     let (open, gate) = mpsc::channel();
-    let info = EncoderInfo {
-        model: "fake".into(),
-        digest: "sha256:0".into(),
-        device: "cpu".into(),
-        precision: "f32".into(),
-        backend: "fake",
-        width: WIDTH,
-        max_length: 8,
-        threads: 1,
-    };
+    let info = info("cpu");
     let (batches, failures) = (Arc::default(), Arc::default());
     let control = Control {
         batches: Arc::clone(&batches),
@@ -72,14 +58,7 @@ impl Encoder for Fake {
             assert!(!self.panics, "as the test asked");
             return Err(EncoderError::Compute("as the test asked".into()));
         }
-        let row = |id: u32| (0..WIDTH as u32).map(move |i| ((id * 7 + i * 3) % 11) as f32 - 4.5);
-        Ok(batch
-            .iter()
-            .map(|ids| Encoding {
-                pooled: row(ids.iter().sum()).collect(),
-                tokens: ids.iter().flat_map(|id| row(*id)).collect(),
-            })
-            .collect())
+        Ok(encodings(batch))
     }
 }
 
@@ -93,18 +72,9 @@ fn start_all(fakes: Vec<Fake>, config: EngineConfig) -> (Engine, Vec<JoinHandle<
 }
 
 fn try_start(fakes: Vec<Fake>, config: EngineConfig) -> std::io::Result<(Engine, Vec<JoinHandle<()>>)> {
-    let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
     let calibration = Calibration::neutral("sha256:0");
     let encoders: Vec<_> = fakes.into_iter().map(|fake| Box::new(fake) as Box<dyn Encoder>).collect();
-    Engine::start(tokenizer, encoders, calibration, Policy::default(), config)
-}
-
-fn pair(intent: &str, tool: &str) -> ScoreInput {
-    ScoreInput {
-        intent: Intent { text: intent.into(), ..Intent::default() },
-        action: Action { tool: tool.into(), effect: Effect::Write, ..Action::default() },
-        ..ScoreInput::default()
-    }
+    Engine::start(tokenizer(), encoders, calibration, Policy::default(), config)
 }
 
 async fn score(engine: &Engine, input: ScoreInput) -> Result<Answer, EngineError> {

@@ -99,6 +99,12 @@ fn attend_avx512<const D: usize>(
 }
 
 impl DistanceBias {
+    /// Of values as a model has them, in units of `ln`; `None` if there are none.
+    pub fn of(mut values: Vec<f32>, most: usize) -> Option<Self> {
+        values.iter_mut().for_each(|value| *value *= std::f32::consts::LOG2_E);
+        (!values.is_empty()).then_some(Self { values, most })
+    }
+
     /// The row of a head for a text: place `tokens - 1` is distance 0.
     fn head(&self, head: usize, tokens: usize) -> &[f32] {
         let row = 2 * self.most - 1;

@@ -35,7 +35,7 @@ pub use self::product::Kernel;
 pub(super) use self::rows::Norm;
 use self::smoothing::Smoothing;
 use self::team::{Team, Threads};
-use super::config::BertConfig;
+use super::config::ModelConfig;
 use super::{Encoder, EncoderError, EncoderInfo, Encoding};
 use crate::bundle::{Bundle, Pooling};
 
@@ -69,9 +69,8 @@ impl CpuEncoder {
         threads: usize,
         kernel: Kernel,
     ) -> Result<Self, EncoderError> {
-        let config = BertConfig::parse(&bundle.config)?;
+        let config = ModelConfig::of(bundle)?;
         let spec = &bundle.manifest.encoder;
-        config.check_length(spec.max_length)?;
         let tensors =
             SafeTensors::deserialize(&bundle.weights).map_err(|e| EncoderError::Weights(e.to_string()))?;
         let digest = bundle.manifest.digest();
@@ -138,7 +137,7 @@ impl CpuEncoder {
             super::check_batch(&[text], this.info.max_length, this.model.vocab_size())?;
             this.model.forward(&[text], &Team::new(1), &mut scratch)?;
         }
-        let config = BertConfig::parse(&bundle.config)?;
+        let config = ModelConfig::of(bundle)?;
         let tensors =
             SafeTensors::deserialize(&bundle.weights).map_err(|e| EncoderError::Weights(e.to_string()))?;
         let weights = model::largest_weights(&config, &tensors)?;

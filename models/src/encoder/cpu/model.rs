@@ -7,15 +7,15 @@ use std::sync::{Mutex, PoisonError};
 use safetensors::SafeTensors;
 
 use super::Arithmetic;
-use super::attention::{AttentionScratch, Heads, attend};
+use super::attention::{AttentionScratch, DistanceBias, Heads, attend};
 use super::panels::{PANEL, Parts, panels};
 use super::product::{Activation, Kernel, Operand, OperandParts, Product, room};
 use super::rows::{Norm, Source, add_and_normalize, add_rows_and_normalize};
 use super::smoothing::{PRODUCTS, Smoothing};
 use super::team::Team;
 use crate::encoder::EncoderError;
-use crate::encoder::config::BertConfig;
-use crate::encoder::weights::Weights;
+use crate::encoder::config::ModelConfig;
+use crate::encoder::weights::{Place, Weights};
 
 /// A model on packed weights.
 pub struct Model {
@@ -23,6 +23,7 @@ pub struct Model {
     /// Position and first token type, added once at load.
     positions: Vec<f32>,
     norm: Norm,
+    bias: Option<DistanceBias>,
     layers: Vec<Layer>,
     width: usize,
     head_size: usize,
@@ -71,7 +72,7 @@ impl Model {
     /// # Errors
     /// Names the tensor that is missing or has another shape.
     pub fn load(
-        config: &BertConfig,
+        config: &ModelConfig,
         tensors: &SafeTensors<'_>,
         arithmetic: Arithmetic,
         smoothing: Option<&Smoothing>,
@@ -82,19 +83,19 @@ impl Model {
             let problem = format!("heads of {head_size} are not supported, only of 16, 32 and 64");
             return Err(EncoderError::Config(format!("num_attention_heads: {problem}")));
         }
-        let weights = Weights::of(tensors);
+        let weights = Weights::of(tensors, config);
         let smoothing = smoothing.filter(|_| arithmetic == Arithmetic::Int8);
         let layers = (0..config.num_hidden_layers).map(|i| {
             let factors = |product| smoothing.map(|s| s.factors(i, product)).unwrap_or_default();
-            Layer::load(&weights, config, i, &|weights, bias, product| {
+            Layer::load(&weights, config.hidden_size, i, &|weights, bias, product| {
                 Product::new(weights, bias, arithmetic, factors(product), kernel)
             })
         });
         Ok(Self {
-            words: weights
-                .get("embeddings.word_embeddings.weight", config.vocab_size * config.hidden_size)?,
-            positions: weights.positions(config)?,
-            norm: weights.norm("embeddings.LayerNorm", config)?,
+            words: weights.words()?,
+            positions: weights.positions()?,
+            norm: weights.table_norm()?,
+            bias: DistanceBias::of(weights.distances()?, config.positions()),
             layers: layers.collect::<Result<_, _>>()?,
             width: config.hidden_size,
             head_size,
@@ -194,7 +195,8 @@ impl Model {
                 let part = |i: usize| qkv.get(of(i * count + panel)).unwrap_or_default();
                 let (query, key, value) = (part(0), part(1), part(2));
                 let first = panel * (PANEL / self.head_size);
-                let heads = Heads { query, key, value, size: self.head_size, first, bias: None };
+                let heads =
+                    Heads { query, key, value, size: self.head_size, first, bias: self.bias.as_ref() };
                 // SAFETY: every chunk is another panel.
                 let out = unsafe { out.part(of(panel)) };
                 ATTENTION.with(|scratch| attend(heads, self.kernel, out, &mut scratch.borrow_mut()));
@@ -349,19 +351,17 @@ type Make<'a> = dyn Fn(&[f32], Vec<f32>, usize) -> Result<Product, EncoderError>
 impl Layer {
     fn load(
         weights: &Weights<'_>,
-        config: &BertConfig,
+        width: usize,
         index: usize,
         make: &Make<'_>,
     ) -> Result<Self, EncoderError> {
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let base = format!("encoder.layer.{index}");
-        let linear = |name: &str, from: usize, to: usize, place: usize| {
-            let (matrix, bias) = weights.linear(&format!("{base}.{name}"), from, to)?;
-            make(&matrix, bias, place)
+        let linear = |place: Place, number: usize| {
+            let (matrix, bias) = weights.linear(index, place)?;
+            make(&matrix, bias, number)
         };
         let (mut matrix, mut bias) = (Vec::new(), Vec::new());
-        for (i, name) in ["query", "key", "value"].iter().enumerate() {
-            let (m, b) = weights.linear(&format!("{base}.attention.self.{name}"), width, width)?;
+        for (i, place) in [Place::Query, Place::Key, Place::Value].into_iter().enumerate() {
+            let (m, b) = weights.linear(index, place)?;
             matrix.extend(m);
             bias.extend(b);
             // Each begins on a panel of its own.
@@ -369,13 +369,14 @@ impl Layer {
             matrix.resize(columns * width, 0.0);
             bias.resize(columns, 0.0);
         }
+        let [attended_norm, norm] = weights.norms(index)?;
         Ok(Self {
             qkv: make(&matrix, bias, 0)?,
-            attended: linear("attention.output.dense", width, width, 1)?,
-            attended_norm: weights.norm(&format!("{base}.attention.output.LayerNorm"), config)?,
-            up: linear("intermediate.dense", width, inner, 2)?,
-            down: linear("output.dense", inner, width, 3)?,
-            norm: weights.norm(&format!("{base}.output.LayerNorm"), config)?,
+            attended: linear(Place::Attended, 1)?,
+            attended_norm,
+            up: linear(Place::Up, 2)?,
+            down: linear(Place::Down, 3)?,
+            norm,
         })
     }
 }
@@ -385,12 +386,13 @@ impl Layer {
 /// # Errors
 /// As [`Model::load`].
 pub fn largest_weights(
-    config: &BertConfig,
+    config: &ModelConfig,
     tensors: &SafeTensors<'_>,
 ) -> Result<Vec<Vec<f32>>, EncoderError> {
     let largest = RefCell::new(Vec::new());
+    let weights = Weights::of(tensors, config);
     for index in 0..config.num_hidden_layers {
-        Layer::load(&Weights::of(tensors), config, index, &|weights, bias, _| {
+        Layer::load(&weights, config.hidden_size, index, &|weights, bias, _| {
             let inputs = weights.len() / bias.len().max(1);
             let mut most = vec![0.0f32; inputs];
             for row in weights.chunks_exact(inputs.max(1)) {

@@ -16,11 +16,70 @@ use cudarc::driver::sys::{
 
 use crate::encoder::EncoderError;
 
+/// A device as it is listed: nothing of it is taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Card {
+    number: u32,
+    device: CUdevice,
+}
+
+impl Card {
+    /// The device with this number.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn of(number: u32) -> Result<Self, EncoderError> {
+        let ordinal = i32::try_from(number).unwrap_or(i32::MAX);
+        match result::init().and_then(|()| result::device::get(ordinal)) {
+            Ok(device) => Ok(Self { number, device }),
+            Err(e) => Err(unavailable(number, e)),
+        }
+    }
+
+    /// `cuda:0`.
+    pub fn id(self) -> String {
+        format!("cuda:{}", self.number)
+    }
+
+    /// What the maker calls it.
+    pub fn name(self) -> String {
+        result::device::get_name(self.device).unwrap_or_default()
+    }
+
+    /// Compute capability, for example (9, 0).
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn capability(self) -> Result<(i32, i32), EncoderError> {
+        let major = self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+        Ok((major, self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?))
+    }
+
+    /// Multiprocessors.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn processors(self) -> Result<usize, EncoderError> {
+        let count = self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        Ok(usize::try_from(count).unwrap_or(1).max(1))
+    }
+
+    fn attribute(self, attribute: CUdevice_attribute) -> Result<i32, EncoderError> {
+        // SAFETY: the device is there.
+        self.check("its attributes", unsafe { result::device::get_attribute(self.device, attribute) })
+    }
+
+    /// Whatever the driver refuses once the encoder runs means that the device cannot be relied on any more: after an
+    /// error in a kernel every later call fails too.
+    fn check<T>(self, what: &str, result: Result<T, DriverError>) -> Result<T, EncoderError> {
+        result.map_err(|e| EncoderError::Device { device: self.id(), problem: describe(e, what) })
+    }
+}
+
 /// A device with its primary context, current on every thread that calls [`Device::bind`].
 #[derive(Debug)]
 pub struct Device {
-    number: u32,
-    device: CUdevice,
+    card: Card,
     context: CUcontext,
 }
 
@@ -45,6 +104,10 @@ pub fn version() -> Option<String> {
     answer.result().ok().map(|()| format!("{}.{}", version / 1000, version % 1000 / 10))
 }
 
+fn unavailable(number: u32, error: DriverError) -> EncoderError {
+    EncoderError::Unavailable(format!("cuda:{number}: {}", describe(error, "cannot be opened")))
+}
+
 fn describe(error: DriverError, what: &str) -> String {
     let name = error.error_name().ok().and_then(|name| name.to_str().ok()).unwrap_or("an unknown error");
     let text = error.error_string().ok().and_then(|text| text.to_str().ok()).unwrap_or_default();
@@ -52,53 +115,22 @@ fn describe(error: DriverError, what: &str) -> String {
 }
 
 impl Device {
-    /// Takes the device with this number.
+    /// Takes a device.
     ///
     /// # Errors
     /// The driver's.
-    pub fn open(number: u32) -> Result<Arc<Self>, EncoderError> {
-        let fail =
-            |e| EncoderError::Unavailable(format!("cuda:{number}: {}", describe(e, "cannot be opened")));
-        result::init().map_err(fail)?;
-        let device = result::device::get(i32::try_from(number).unwrap_or(i32::MAX)).map_err(fail)?;
+    pub fn open(card: Card) -> Result<Arc<Self>, EncoderError> {
         // SAFETY: the device is there; the context is released when `Device` goes.
-        let context = unsafe { result::primary_ctx::retain(device) }.map_err(fail)?;
-        let this = Arc::new(Self { number, device, context });
+        let context =
+            unsafe { result::primary_ctx::retain(card.device) }.map_err(|e| unavailable(card.number, e))?;
+        let this = Arc::new(Self { card, context });
         this.bind()?;
         Ok(this)
     }
 
     /// `cuda:0`.
     pub fn id(&self) -> String {
-        format!("cuda:{}", self.number)
-    }
-
-    /// What the maker calls it.
-    pub fn name(&self) -> String {
-        result::device::get_name(self.device).unwrap_or_default()
-    }
-
-    /// Compute capability, for example (9, 0).
-    ///
-    /// # Errors
-    /// The driver's.
-    pub fn capability(&self) -> Result<(i32, i32), EncoderError> {
-        let major = self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
-        Ok((major, self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?))
-    }
-
-    /// Multiprocessors.
-    ///
-    /// # Errors
-    /// The driver's.
-    pub fn processors(&self) -> Result<usize, EncoderError> {
-        let count = self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
-        Ok(usize::try_from(count).unwrap_or(1).max(1))
-    }
-
-    fn attribute(&self, attribute: CUdevice_attribute) -> Result<i32, EncoderError> {
-        // SAFETY: the device is there.
-        self.check("its attributes", unsafe { result::device::get_attribute(self.device, attribute) })
+        self.card.id()
     }
 
     /// Bytes that are free, and that there are.
@@ -129,17 +161,15 @@ impl Device {
         self.check("its copies", result::ctx::synchronize())
     }
 
-    /// Whatever the driver refuses once the encoder runs means that the device cannot be relied on any more: after an
-    /// error in a kernel every later call fails too.
     fn check<T>(&self, what: &str, result: Result<T, DriverError>) -> Result<T, EncoderError> {
-        result.map_err(|e| EncoderError::Device { device: self.id(), problem: describe(e, what) })
+        self.card.check(what, result)
     }
 }
 
 impl Drop for Device {
     fn drop(&mut self) {
         // SAFETY: retained once, released once. Nothing can be done about a failure.
-        let _ = unsafe { result::primary_ctx::release(self.device) };
+        let _ = unsafe { result::primary_ctx::release(self.card.device) };
     }
 }
 

@@ -6,7 +6,7 @@ use super::layout::{Bucket, Capacity};
 use super::weights::{DeviceLayer, DeviceNorm, DeviceWeights, Linear};
 use crate::bundle::Pooling;
 use crate::encoder::EncoderError;
-use crate::encoder::config::BertConfig;
+use crate::encoder::config::ModelConfig;
 
 /// How states become one vector.
 #[derive(Debug, Clone, Copy)]
@@ -34,13 +34,13 @@ pub struct Buffers {
 }
 
 /// Bytes that each row takes in device memory.
-fn row_bytes(config: &BertConfig) -> usize {
+fn row_bytes(config: &ModelConfig) -> usize {
     let wide = (3 * config.hidden_size).max(config.intermediate_size);
     2 * (3 * config.hidden_size + wide) + 16
 }
 
 /// Bytes that one encoder thread takes in device memory, about.
-pub fn bytes(config: &BertConfig, capacity: Capacity) -> usize {
+pub fn bytes(config: &ModelConfig, capacity: Capacity) -> usize {
     let per_text = config.hidden_size * size_of::<f32>() + 32;
     row_bytes(config) * capacity.rows + per_text * capacity.texts
 }
@@ -50,7 +50,7 @@ impl Buffers {
     ///
     /// # Errors
     /// `Unavailable` if there is not so much.
-    pub fn new(stream: &Stream, config: &BertConfig, capacity: Capacity) -> Result<Self, EncoderError> {
+    pub fn new(stream: &Stream, config: &ModelConfig, capacity: Capacity) -> Result<Self, EncoderError> {
         let width = config.hidden_size;
         let largest = Bucket { rows: capacity.rows, texts: capacity.texts };
         let device = stream.device();

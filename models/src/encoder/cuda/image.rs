@@ -4,15 +4,41 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
+/// Packed machine code, and what it is called.
+#[derive(Debug, Clone, Copy)]
+pub struct Code {
+    /// `cuda sm_90`.
+    pub name: &'static str,
+    packed: &'static [u8],
+}
+
+macro_rules! code {
+    ($name:literal, $file:literal) => {
+        Code { name: $name, packed: include_bytes!(concat!("../../../kernels/image/", $file, ".gz")) }
+    };
+}
+
 /// Machine code by compute capability, ascending.
-const CODE: [((i32, i32), &str, &[u8]); 4] = [
-    ((8, 0), "cuda sm_80", include_bytes!("../../../kernels/image/sm_80.cubin.gz")),
-    ((8, 6), "cuda sm_86", include_bytes!("../../../kernels/image/sm_86.cubin.gz")),
-    ((8, 9), "cuda sm_89", include_bytes!("../../../kernels/image/sm_89.cubin.gz")),
-    ((9, 0), "cuda sm_90", include_bytes!("../../../kernels/image/sm_90.cubin.gz")),
+const CODE: [((i32, i32), Code); 4] = [
+    ((8, 0), code!("cuda sm_80", "sm_80.cubin")),
+    ((8, 6), code!("cuda sm_86", "sm_86.cubin")),
+    ((8, 9), code!("cuda sm_89", "sm_89.cubin")),
+    ((9, 0), code!("cuda sm_90", "sm_90.cubin")),
 ];
 /// For newer devices, whose driver translates it.
-const PORTABLE: (&str, &[u8]) = ("cuda ptx", include_bytes!("../../../kernels/image/compute_80.ptx.gz"));
+const PORTABLE: Code = code!("cuda ptx", "compute_80.ptx");
+
+/// The code for a device of this compute capability: machine code runs on the same major version from its minor one on.
+///
+/// # Errors
+/// Older than 8.0.
+pub fn code_for((major, minor): (i32, i32)) -> Result<Code, String> {
+    if major < 8 {
+        return Err(format!("compute capability {major}.{minor}: 8.0 (Ampere) or newer is needed"));
+    }
+    let fits = |code: &&((i32, i32), Code)| code.0.0 == major && code.0.1 <= minor;
+    Ok(CODE.iter().rev().find(fits).map_or(PORTABLE, |(_, code)| *code))
+}
 
 /// What is loaded into a device, and what it is called.
 #[derive(Debug)]
@@ -24,18 +50,12 @@ pub struct Image {
 }
 
 impl Image {
-    /// For a device of this compute capability: machine code runs on the same major version from its minor one on.
+    /// For a device of this compute capability.
     ///
     /// # Errors
-    /// Older than 8.0.
+    /// As [`code_for`].
     pub fn of(capability: (i32, i32)) -> Result<Self, String> {
-        let (major, minor) = capability;
-        if major < 8 {
-            return Err(format!("compute capability {major}.{minor}: 8.0 (Ampere) or newer is needed"));
-        }
-        let fits = |code: &&((i32, i32), &'static str, &[u8])| code.0.0 == major && code.0.1 <= minor;
-        let (name, packed) =
-            CODE.iter().rev().find(fits).map_or(PORTABLE, |(_, name, packed)| (*name, *packed));
+        let Code { name, packed } = code_for(capability)?;
         let mut bytes = Vec::new();
         GzDecoder::new(packed).read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
         bytes.push(0);
@@ -69,7 +89,9 @@ mod tests {
 
     #[test]
     fn the_image_was_made_from_the_sources_that_are_here() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+        // As it is when the test runs: another checkout may have compiled it.
+        let folder = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+        let folder = std::path::Path::new(&folder).join("kernels");
         let mut names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
         names.retain(|path| path.extension().is_some_and(|e| e == "cu" || e == "cuh"));
         names.sort();

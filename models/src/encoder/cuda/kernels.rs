@@ -3,12 +3,14 @@
 use super::driver::{Function, Module, Shape};
 use super::layout::QUERIES;
 use crate::encoder::EncoderError;
-use crate::encoder::config::BertConfig;
+use crate::encoder::config::ModelConfig;
 
 const LANES: usize = 32;
 const ROWS_OF_BLOCK: usize = 4;
 const POOL_THREADS: usize = 128;
 const ATTENTION_THREADS: usize = QUERIES / 16 * LANES;
+/// Shared memory of pooling: a sum for each warp.
+const POOL_SHARED: usize = POOL_THREADS / LANES * 4;
 /// Widths that rows are compiled for, and head sizes of attention.
 const WIDTHS: [usize; 3] = [384, 768, 1024];
 const HEADS: [usize; 2] = [32, 64];
@@ -53,6 +55,11 @@ fn tile(rows: usize, outputs: usize, processors: usize) -> usize {
     TILES.iter().position(busy).unwrap_or(TILES.len() - 1)
 }
 
+/// Shared memory of attention: a tile each of queries, keys and values.
+fn attention_shared(head_size: usize) -> usize {
+    3 * QUERIES * head_size * 2
+}
+
 #[derive(Debug, Clone, Copy)]
 struct ProductKernels {
     plain: Function,
@@ -78,7 +85,7 @@ pub struct Kernels {
 ///
 /// # Errors
 /// Names the key of `config.json`.
-pub fn check(config: &BertConfig) -> Result<(), EncoderError> {
+pub fn check(config: &ModelConfig) -> Result<(), EncoderError> {
     let fail = |key: &str, found: usize, known: String| {
         Err(EncoderError::Config(format!("{key}: {found} is not supported on a GPU, only {known}")))
     };
@@ -87,6 +94,10 @@ pub fn check(config: &BertConfig) -> Result<(), EncoderError> {
     }
     if !HEADS.contains(&config.head_size()) {
         return fail("num_attention_heads", config.num_attention_heads, format!("heads of {HEADS:?}"));
+    }
+    if config.distance_buckets != 0 {
+        let problem = "attention that knows distances is not computed on a GPU";
+        return Err(EncoderError::Config(format!("relative_attention_num_buckets: {problem}")));
     }
     if !config.intermediate_size.is_multiple_of(OUTPUTS) {
         return fail("intermediate_size", config.intermediate_size, format!("multiples of {OUTPUTS}"));
@@ -99,9 +110,8 @@ impl Kernels {
     ///
     /// # Errors
     /// One is missing, or asks for more shared memory than the device has.
-    pub fn of(module: Module, config: &BertConfig, processors: usize) -> Result<Self, EncoderError> {
+    pub fn of(module: Module, config: &ModelConfig, processors: usize) -> Result<Self, EncoderError> {
         let (width, head_size) = (config.hidden_size, config.head_size());
-        let attention_shared = 3 * QUERIES * head_size * 2;
         let product = |tile: Tile| -> Result<ProductKernels, EncoderError> {
             Ok(ProductKernels {
                 plain: module.function(&format!("product_{}", tile.name), tile.shared())?,
@@ -112,8 +122,8 @@ impl Kernels {
         Ok(Self {
             embed: module.function(&format!("embed_{width}"), 0)?,
             normalize: module.function(&format!("normalize_{width}"), 0)?,
-            attend: module.function(&format!("attend_{head_size}"), attention_shared)?,
-            pool: module.function("pool", POOL_THREADS / LANES * 4)?,
+            attend: module.function(&format!("attend_{head_size}"), attention_shared(head_size))?,
+            pool: module.function("pool", POOL_SHARED)?,
             products: [product(large)?, product(medium)?, product(small)?],
             head_size,
             heads: config.num_attention_heads,
@@ -129,12 +139,12 @@ impl Kernels {
 
     /// One block for each text.
     pub fn by_texts(&self, texts: usize) -> Shape {
-        Shape { blocks: (texts, 1), threads: POOL_THREADS, shared: POOL_THREADS / LANES * 4 }
+        Shape { blocks: (texts, 1), threads: POOL_THREADS, shared: POOL_SHARED }
     }
 
     /// One block for each item and head.
     pub fn by_items(&self, items: usize) -> Shape {
-        let shared = 3 * QUERIES * self.head_size * 2;
+        let shared = attention_shared(self.head_size);
         Shape { blocks: (items, self.heads), threads: ATTENTION_THREADS, shared }
     }
 

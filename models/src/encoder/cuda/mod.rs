@@ -25,13 +25,13 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 use safetensors::SafeTensors;
 
-use self::driver::{Device, Graph, Module, Stream};
+use self::driver::{Card, Device, Graph, Module, Stream};
 use self::forward::{Buffers, Pass, Pool};
 use self::image::Image;
 use self::kernels::Kernels;
 use self::layout::{Bucket, Capacity};
 use self::weights::DeviceWeights;
-use super::config::BertConfig;
+use super::config::ModelConfig;
 use super::weights::Weights;
 use super::{Encoder, EncoderError, EncoderInfo, Encoding};
 use crate::bundle::Bundle;
@@ -89,11 +89,11 @@ pub fn find(wanted: Option<u32>) -> Result<Vec<Found>, String> {
 }
 
 fn describe(number: u32) -> Result<String, String> {
-    let device = Device::open(number).map_err(|e| e.to_string())?;
-    let capability = device.capability().map_err(|e| e.to_string())?;
-    let image = Image::of(capability).map_err(|e| format!("{} ({}): {e}", device.id(), device.name()))?;
+    let card = Card::of(number).map_err(|e| e.to_string())?;
+    let capability = card.capability().map_err(|e| e.to_string())?;
+    let code = image::code_for(capability).map_err(|e| format!("{} ({}): {e}", card.id(), card.name()))?;
     let driver = driver::version().unwrap_or_else(|| "unknown".to_owned());
-    Ok(format!("{} ({}, {}, driver for CUDA {driver})", device.id(), device.name(), image.name))
+    Ok(format!("{} ({}, {}, driver for CUDA {driver})", card.id(), card.name(), code.name))
 }
 
 /// cudarc panics where it cannot go on; nobody else's work may end with that.
@@ -108,7 +108,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 struct Loaded {
     weights: DeviceWeights,
     kernels: Kernels,
-    config: BertConfig,
+    config: ModelConfig,
     pool: Pool,
     info: EncoderInfo,
     capacity: Capacity,
@@ -241,17 +241,17 @@ fn encoding(states: &[u8], pooled: &[u8]) -> Option<Encoding> {
 
 impl Loaded {
     fn new(bundle: &Bundle, number: u32, options: CudaOptions) -> Result<Self, EncoderError> {
-        let config = BertConfig::parse(&bundle.config)?;
+        let config = ModelConfig::of(bundle)?;
         let spec = &bundle.manifest.encoder;
-        config.check_length(spec.max_length)?;
         kernels::check(&config)?;
-        let device = Device::open(number)?;
+        let card = Card::of(number)?;
+        let device = Device::open(card)?;
         let capacity = capacity(&device, &config, spec.max_length, options)?;
-        let image = Image::of(device.capability()?).map_err(EncoderError::Unavailable)?;
-        let kernels = Kernels::of(Module::load(&device, &image.bytes)?, &config, device.processors()?)?;
+        let image = Image::of(card.capability()?).map_err(EncoderError::Unavailable)?;
+        let kernels = Kernels::of(Module::load(&device, &image.bytes)?, &config, card.processors()?)?;
         let tensors =
             SafeTensors::deserialize(&bundle.weights).map_err(|e| EncoderError::Weights(e.to_string()))?;
-        let weights = DeviceWeights::load(&device, &Weights::of(&tensors), &config)?;
+        let weights = DeviceWeights::load(&device, &Weights::of(&tensors, &config), &config)?;
         device.settle()?;
         let info = EncoderInfo {
             model: bundle.manifest.name.clone(),
@@ -272,7 +272,7 @@ impl Loaded {
 /// lost where it cannot.
 fn capacity(
     device: &Device,
-    config: &BertConfig,
+    config: &ModelConfig,
     max_length: usize,
     options: CudaOptions,
 ) -> Result<Capacity, EncoderError> {

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-
 use super::driver::{Buffer, Device};
 use crate::encoder::EncoderError;
-use crate::encoder::config::BertConfig;
+use crate::encoder::config::ModelConfig;
 use crate::encoder::cpu::Norm;
-use crate::encoder::weights::Weights;
+use crate::encoder::weights::{POSITIONS, Place, WORDS, Weights};
+use crate::halves::to_halves;
 
 /// All tensors of a model.
 #[derive(Debug)]
@@ -65,14 +63,11 @@ pub struct DeviceNorm {
     pub eps: f32,
 }
 
-/// Rounds to halves. A weight beyond their range would silently be infinite.
+/// Rounds to halves, and uploads them.
 fn halves(device: &Arc<Device>, name: &str, values: &[f32]) -> Result<Buffer, EncoderError> {
-    let mut rounded = vec![f16::ZERO; values.len()];
-    rounded.convert_from_f32_slice(values);
-    match rounded.iter().position(|x| !x.is_finite()) {
-        Some(i) => Err(EncoderError::Weights(format!("tensor {name}: value {i} is beyond the range of f16"))),
-        None => Buffer::of(device, &rounded),
-    }
+    let rounded = to_halves(values)
+        .map_err(|i| EncoderError::Weights(format!("tensor {name}: value {i} is beyond the range of f16")))?;
+    Buffer::of(device, &rounded)
 }
 
 fn norm(device: &Arc<Device>, norm: &Norm) -> Result<DeviceNorm, EncoderError> {
@@ -80,25 +75,26 @@ fn norm(device: &Arc<Device>, norm: &Norm) -> Result<DeviceNorm, EncoderError> {
     Ok(DeviceNorm { gamma, beta, eps: norm.eps })
 }
 
-/// Puts linear layers of equal width of input side by side.
+/// Puts products of equal width of input side by side.
 fn linear(
     device: &Arc<Device>,
     weights: &Weights<'_>,
-    names: &[String],
+    layer: usize,
+    places: &[Place],
     (inputs, outputs): (usize, usize),
 ) -> Result<Linear, EncoderError> {
     let (mut matrix, mut bias) = (Vec::new(), Vec::new());
-    for name in names {
-        let (m, b) = weights.linear(name, inputs, outputs)?;
+    for place in places {
+        let (m, b) = weights.linear(layer, *place)?;
         matrix.extend(m);
         bias.extend(b);
     }
-    let name = names.first().map(String::as_str).unwrap_or_default();
+    let name = places.first().map(|place| weights.name(layer, *place)).unwrap_or_default();
     Ok(Linear {
-        matrix: halves(device, name, &matrix)?,
+        matrix: halves(device, &name, &matrix)?,
         bias: Buffer::of(device, &bias)?,
         inputs,
-        outputs: outputs * names.len(),
+        outputs: outputs * places.len(),
     })
 }
 
@@ -110,21 +106,19 @@ impl DeviceWeights {
     pub fn load(
         device: &Arc<Device>,
         weights: &Weights<'_>,
-        config: &BertConfig,
+        config: &ModelConfig,
     ) -> Result<Self, EncoderError> {
-        let words = "embeddings.word_embeddings.weight";
-        let table = weights.get(words, config.vocab_size * config.hidden_size)?;
         let layers = (0..config.num_hidden_layers).map(|i| DeviceLayer::load(device, weights, config, i));
         Ok(Self {
-            words: halves(device, words, &table)?,
-            positions: halves(device, "embeddings.position_embeddings.weight", &weights.positions(config)?)?,
-            norm: norm(device, &weights.norm("embeddings.LayerNorm", config)?)?,
+            words: halves(device, WORDS, &weights.words()?)?,
+            positions: halves(device, POSITIONS, &weights.positions()?)?,
+            norm: norm(device, &weights.table_norm()?)?,
             layers: layers.collect::<Result<_, _>>()?,
         })
     }
 
     /// Bytes that a model of this shape takes, about.
-    pub fn bytes(config: &BertConfig) -> usize {
+    pub fn bytes(config: &ModelConfig) -> usize {
         let (width, inner) = (config.hidden_size, config.intermediate_size);
         let tables = (config.vocab_size + config.max_position_embeddings) * width;
         2 * (tables + config.num_hidden_layers * (4 * width * width + 2 * width * inner))
@@ -135,21 +129,20 @@ impl DeviceLayer {
     fn load(
         device: &Arc<Device>,
         weights: &Weights<'_>,
-        config: &BertConfig,
+        config: &ModelConfig,
         index: usize,
     ) -> Result<Self, EncoderError> {
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let named = |name: &str| format!("encoder.layer.{index}.{name}");
-        let one = |name: &str, shape| linear(device, weights, &[named(name)], shape);
-        let qkv = ["query", "key", "value"].map(|name| named(&format!("attention.self.{name}")));
-        let normed = |name: &str| norm(device, &weights.norm(&named(name), config)?);
+        let side_by_side =
+            |places: &[Place]| linear(device, weights, index, places, config.shape(Place::Query));
+        let one = |place| linear(device, weights, index, &[place], config.shape(place));
+        let [attended_norm, last_norm] = weights.norms(index)?;
         Ok(Self {
-            qkv: linear(device, weights, &qkv, (width, width))?,
-            attended: one("attention.output.dense", (width, width))?,
-            attended_norm: normed("attention.output.LayerNorm")?,
-            up: one("intermediate.dense", (width, inner))?,
-            down: one("output.dense", (inner, width))?,
-            norm: normed("output.LayerNorm")?,
+            qkv: side_by_side(&[Place::Query, Place::Key, Place::Value])?,
+            attended: one(Place::Attended)?,
+            attended_norm: norm(device, &attended_norm)?,
+            up: one(Place::Up)?,
+            down: one(Place::Down)?,
+            norm: norm(device, &last_norm)?,
         })
     }
 }
