@@ -6,6 +6,7 @@ use crate::encoder::cpu::{Arithmetic, CpuEncoder, Kernel};
 use crate::encoder::cuda::{self, CudaEncoder, CudaOptions};
 use crate::encoder::reference::ReferenceEncoder;
 use crate::encoder::{Encoder, EncoderError};
+use crate::golden::Agreement;
 use crate::load::{Device, LoadOptions, Precision};
 
 /// Encoders of one model.
@@ -14,24 +15,27 @@ pub struct Chosen {
     pub encoders: Vec<Box<dyn Encoder>>,
     /// Which device, and why; for a person.
     pub why: String,
+    /// What the check said of the worst device.
+    pub agreement: Option<Agreement>,
 }
 
-/// Checks encoders before they are used, for example against golden vectors.
-pub type Check<'a> = &'a mut dyn FnMut(&mut [Box<dyn Encoder>]) -> Result<(), EncoderError>;
+/// Checks an encoder before its device is used, for example against golden vectors.
+pub type Check<'a> = &'a dyn Fn(&mut dyn Encoder) -> Result<Option<Agreement>, EncoderError>;
 
 /// Loads a bundle where it is asked for. `auto` takes every GPU that works and can hold the model, else the CPU; a GPU that
-/// fails the check is none.
+/// fails the check is none, and the others go on without it.
 ///
 /// # Errors
 /// What was asked for is not to be had, or does not pass the check.
 pub fn choose(bundle: &Bundle, options: LoadOptions, check: Check<'_>) -> Result<Chosen, EncoderError> {
     let on_cpu = |why: String| -> Result<Chosen, EncoderError> {
-        let encoder = cpu(bundle, options)?;
+        let mut encoder = cpu(bundle, options)?;
+        let agreement = check(encoder.as_mut())?;
         let why = format!("cpu ({}): {why}", encoder.info().backend);
-        Ok(Chosen { encoders: vec![encoder], why })
+        Ok(Chosen { encoders: vec![encoder], why, agreement })
     };
     let of_cpu = matches!(options.precision, Precision::F32 | Precision::Int8);
-    let mut chosen = match options.device {
+    match options.device {
         Device::Auto if options.reference => on_cpu("the reference encoder computes there".to_owned()),
         Device::Cpu => on_cpu("asked for".to_owned()),
         Device::Auto if of_cpu => on_cpu(format!("{} is computed there", options.precision)),
@@ -39,21 +43,15 @@ pub fn choose(bundle: &Bundle, options: LoadOptions, check: Check<'_>) -> Result
             "device {}: a GPU computes in f16; use --precision f16 or auto, or --device cpu",
             options.device
         ))),
-        Device::Cuda(number) => gpus(bundle, number, options).map_err(|e| asked_for(options.device, e)),
-        Device::Auto => {
-            let checked = gpus(bundle, None, options).and_then(|mut chosen| {
-                check(&mut chosen.encoders)?;
-                Ok(chosen)
-            });
-            match checked {
-                Ok(chosen) => return Ok(chosen),
-                Err(e) if options.precision == Precision::F16 => Err(asked_for(options.device, e)),
-                Err(e) => on_cpu(format!("no GPU: {e}")),
-            }
+        Device::Cuda(number) => {
+            gpus(bundle, number, options, check).map_err(|e| asked_for(options.device, e))
         }
-    }?;
-    check(&mut chosen.encoders)?;
-    Ok(chosen)
+        Device::Auto => match gpus(bundle, None, options, check) {
+            Ok(chosen) => Ok(chosen),
+            Err(e) if options.precision == Precision::F16 => Err(asked_for(options.device, e)),
+            Err(e) => on_cpu(format!("no GPU: {e}")),
+        },
+    }
 }
 
 fn asked_for(device: Device, error: EncoderError) -> EncoderError {
@@ -80,22 +78,54 @@ fn cpu(bundle: &Bundle, options: LoadOptions) -> Result<Box<dyn Encoder>, Encode
 }
 
 /// Every GPU that can be used, or the one asked for.
-fn gpus(bundle: &Bundle, number: Option<u32>, options: LoadOptions) -> Result<Chosen, EncoderError> {
+fn gpus(
+    bundle: &Bundle,
+    number: Option<u32>,
+    options: LoadOptions,
+    check: Check<'_>,
+) -> Result<Chosen, EncoderError> {
     let found = cuda::find(number).map_err(EncoderError::Unavailable)?;
-    let cuda = CudaOptions { memory_mb: options.gpu_memory_mb };
-    let (mut encoders, mut why, mut refused) = (Vec::<Box<dyn Encoder>>::new(), Vec::new(), Vec::new());
+    let (mut chosen, mut refused) =
+        (Chosen { encoders: Vec::new(), why: String::new(), agreement: None }, vec![]);
     for device in found {
-        match CudaEncoder::load(bundle, device.number, cuda) {
-            Ok(loaded) => {
-                encoders.extend(loaded.into_iter().map(|encoder| Box::new(encoder) as Box<dyn Encoder>));
-                why.push(device.text);
+        match gpu(bundle, device.number, options, check) {
+            Ok((encoders, agreement)) => {
+                chosen.encoders.extend(encoders);
+                chosen.agreement = chosen.agreement.into_iter().chain(agreement).reduce(Agreement::or_worse);
+                chosen.why += if chosen.why.is_empty() { "" } else { "; " };
+                chosen.why += &device.text;
             }
-            Err(e) => refused.push(e.to_string()),
+            Err(e) => refused.push(match e {
+                EncoderError::SelfTest(_) => format!("cuda:{}: {e}", device.number),
+                other => other.to_string(),
+            }),
         }
     }
-    if encoders.is_empty() {
+    if chosen.encoders.is_empty() {
         return Err(EncoderError::Unavailable(refused.join("; ")));
     }
-    why.extend(refused.into_iter().map(|e| format!("not used: {e}")));
-    Ok(Chosen { encoders, why: why.join("; ") })
+    for why in refused {
+        tracing::warn!("a GPU is not used: {why}");
+        chosen.why += &format!("; not used: {why}");
+    }
+    Ok(chosen)
+}
+
+type OfOneDevice = (Vec<Box<dyn Encoder>>, Option<Agreement>);
+
+/// The encoders of one GPU share weights and kernels; one of them is checked for all.
+fn gpu(
+    bundle: &Bundle,
+    number: u32,
+    options: LoadOptions,
+    check: Check<'_>,
+) -> Result<OfOneDevice, EncoderError> {
+    let loaded = CudaEncoder::load(bundle, number, CudaOptions { memory_mb: options.gpu_memory_mb })?;
+    let mut encoders: Vec<Box<dyn Encoder>> =
+        loaded.into_iter().map(|encoder| Box::new(encoder) as Box<dyn Encoder>).collect();
+    let agreement = match encoders.first_mut() {
+        Some(encoder) => check(encoder.as_mut())?,
+        None => None,
+    };
+    Ok((encoders, agreement))
 }

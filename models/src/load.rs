@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::bundle::{Bundle, Manifest};
-use crate::choose::choose;
+use crate::choose::{Chosen, choose};
 use crate::encoder::{Encoder, EncoderError, EncoderInfo};
 use crate::golden::{Agreement, Golden};
 use crate::tokenizer::Tokenizer;
@@ -149,16 +149,9 @@ const SELF_TEST_STRIDE: usize = 19;
 /// A device or precision that is not to be had, a bundle that does not fit, a failed self-test.
 pub fn load(bundle: &Bundle, options: LoadOptions) -> Result<Loaded, EncoderError> {
     let tokenizer = Tokenizer::from_bytes(&bundle.tokenizer)?;
-    let mut agreement = None;
-    let chosen = choose(bundle, options, &mut |encoders| {
-        agreement = None;
-        for encoder in first_of_each_device(encoders) {
-            let tested = self_test(&bundle.manifest, &tokenizer, encoder)?;
-            agreement = agreement.into_iter().chain(tested).reduce(Agreement::or_worse);
-        }
-        Ok(())
-    })?;
-    Ok(Loaded { tokenizer, encoders: chosen.encoders, why: chosen.why, self_test: agreement })
+    let chosen = choose(bundle, options, &|encoder| self_test(&bundle.manifest, &tokenizer, encoder))?;
+    let Chosen { encoders, why, agreement } = chosen;
+    Ok(Loaded { tokenizer, encoders, why, self_test: agreement })
 }
 
 /// Encoders of one device share weights and kernels; one of them speaks for all.

@@ -29,11 +29,15 @@ fn rhumb(driver: &Path, environment: &[(&str, &str)], args: &[&str]) -> Run {
 
 /// What `rhumb bench --json` says of the device.
 fn device(driver: &Path, environment: &[(&str, &str)], wanted: &str) -> Value {
+    let report = bench(driver, environment, wanted);
+    json!([report["device"], report["deviceReason"]])
+}
+
+fn bench(driver: &Path, environment: &[(&str, &str)], wanted: &str) -> Value {
     let args = ["bench", "--json", "--seconds", "0.01", "--batch", "1", "--length", "16", "--device", wanted];
     let run = rhumb(driver, environment, &args);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
-    json!([report["device"], report["deviceReason"]])
+    serde_json::from_slice(&run.stdout).unwrap()
 }
 
 fn embed(
@@ -122,6 +126,22 @@ fn too_little_memory_is_a_refusal_with_figures() {
     let old = [("RHUMB_EMULATED_CAPABILITY", "7.5")];
     let run = rhumb(emulated(), &old, &["model", "test", "--device", "cuda"]);
     assert!(run.code == 1 && run.stderr.contains("compute capability 7.5"), "{}", run.stderr);
+}
+
+#[test]
+fn a_gpu_that_fails_its_test_leaves_the_others_at_work() {
+    let environment = [
+        MANY,
+        ("RHUMB_EMULATED_DEVICES", "2"),
+        ("RHUMB_EMULATED_FAIL_DEVICE", "0"),
+        ("RHUMB_EMULATED_FAIL_AFTER", "30"),
+        // And what is refused as machine code is translated.
+        ("RHUMB_EMULATED_PTX_ONLY", "1"),
+    ];
+    let report = bench(emulated(), &environment, "auto");
+    assert_eq!((&report["device"], &report["backend"]), (&json!("cuda:1"), &json!("cuda ptx")));
+    let why = report["deviceReason"].as_str().unwrap();
+    assert!(why.starts_with("cuda:1 (Emulated GPU") && why.contains("not used: device cuda:0"), "{why}");
 }
 
 #[test]

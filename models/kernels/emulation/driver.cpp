@@ -17,6 +17,7 @@
 //   RHUMB_EMULATED_MULTIPROCESSORS  how many multiprocessors a device has (4)
 //   RHUMB_EMULATED_DRIVER_VERSION   what cuDriverGetVersion says (12000)
 //   RHUMB_EMULATED_MEMORY_POOLS     1: stream-ordered allocation is there (1); 0: it is not, as on some virtual GPUs
+//   RHUMB_EMULATED_PTX_ONLY         1: machine code is refused, PTX is not (0)
 //   RHUMB_EMULATED_LATE             1: work runs when it is waited for (0)
 //   RHUMB_EMULATED_FAIL_AFTER       a device is lost after so many kernels, graphs' kernels included (never); 0: at once
 //   RHUMB_EMULATED_FAIL_DEVICE      the only device that FAIL_AFTER is for (every device, each with its own count)
@@ -52,6 +53,7 @@
     of(CUDA_ERROR_INVALID_DEVICE, 101, "invalid device ordinal") \
     of(CUDA_ERROR_INVALID_IMAGE, 200, "device kernel image is invalid") \
     of(CUDA_ERROR_INVALID_CONTEXT, 201, "invalid device context") \
+    of(CUDA_ERROR_NO_BINARY_FOR_GPU, 209, "no kernel image is available for execution on the device") \
     of(CUDA_ERROR_INVALID_HANDLE, 400, "invalid resource handle") \
     of(CUDA_ERROR_ILLEGAL_STATE, 401, "the operation cannot be performed in the present state") \
     of(CUDA_ERROR_NOT_FOUND, 500, "named symbol not found") \
@@ -95,6 +97,7 @@ struct Settings {
     int multiprocessors;
     int version;
     bool pools;
+    bool ptx_only;
     bool late;
     std::optional<long> fail_after;
     std::optional<long> fail_device;
@@ -133,6 +136,7 @@ Settings read_settings() {
     settings.multiprocessors = static_cast<int>(number("RHUMB_EMULATED_MULTIPROCESSORS").value_or(4));
     settings.version = static_cast<int>(number("RHUMB_EMULATED_DRIVER_VERSION").value_or(12000));
     settings.pools = number("RHUMB_EMULATED_MEMORY_POOLS").value_or(1) != 0;
+    settings.ptx_only = number("RHUMB_EMULATED_PTX_ONLY").value_or(0) != 0;
     settings.late = number("RHUMB_EMULATED_LATE").value_or(0) != 0;
     settings.fail_after = number("RHUMB_EMULATED_FAIL_AFTER");
     settings.fail_device = number("RHUMB_EMULATED_FAIL_DEVICE");
@@ -1108,7 +1112,10 @@ CUresult cuModuleLoadData(Handle* module, const void* image) {
     return call_on_device([&](Device&) {
         // What the image holds is for a GPU. Its kernels are compiled in.
         require(image, CUDA_ERROR_INVALID_VALUE, "no module image");
-        require(*static_cast<const uint8_t*>(image) != 0, CUDA_ERROR_INVALID_IMAGE, "an empty module image");
+        const uint8_t first = *static_cast<const uint8_t*>(image);
+        require(first != 0, CUDA_ERROR_INVALID_IMAGE, "an empty module image");
+        const bool elf = first == 0x7f;
+        require(!(elf && driver.settings->ptx_only), CUDA_ERROR_NO_BINARY_FOR_GPU, "machine code of another device");
         *module = driver.modules.add(Module{current_context, {}});
     });
 }

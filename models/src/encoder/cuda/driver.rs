@@ -10,11 +10,15 @@ use std::sync::Arc;
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{
-    CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUfunction, CUfunction_attribute, CUgraph,
-    CUgraphExec, CUgraphInstantiate_flags, CUmodule, CUresult, CUstream, CUstreamCaptureMode,
+    CUcontext, CUctx_flags_enum, CUdevice, CUdevice_attribute, CUdeviceptr, CUfunction, CUfunction_attribute,
+    CUgraph, CUgraphExec, CUgraphInstantiate_flags, CUmodule, CUresult, CUstream, CUstreamCaptureMode,
+    cuDevicePrimaryCtxSetFlags_v2,
 };
 
 use crate::encoder::EncoderError;
+
+/// Cores for each device from which on two threads of them may spin while they wait for it.
+const CORES_OF_A_DEVICE: usize = 4;
 
 /// A device as it is listed: nothing of it is taken.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +66,20 @@ impl Card {
     pub fn processors(self) -> Result<usize, EncoderError> {
         let count = self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         Ok(usize::try_from(count).unwrap_or(1).max(1))
+    }
+
+    /// Who waits for the device spins, which answers soonest, unless cores are too few for that: then the thread sleeps.
+    fn set_waiting(self) -> Result<(), EncoderError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let devices = count().map_or(1, |n| n as usize);
+        if cores >= CORES_OF_A_DEVICE * devices {
+            return Ok(());
+        }
+        // SAFETY: the device is there. Flags of a context that is in use already are changed for it too.
+        let answer = unsafe {
+            cuDevicePrimaryCtxSetFlags_v2(self.device, CUctx_flags_enum::CU_CTX_SCHED_BLOCKING_SYNC as u32)
+        };
+        answer.result().map_err(|e| unavailable(self.number, e))
     }
 
     fn attribute(self, attribute: CUdevice_attribute) -> Result<i32, EncoderError> {
@@ -120,6 +138,7 @@ impl Device {
     /// # Errors
     /// The driver's.
     pub fn open(card: Card) -> Result<Arc<Self>, EncoderError> {
+        card.set_waiting()?;
         // SAFETY: the device is there; the context is released when `Device` goes.
         let context =
             unsafe { result::primary_ctx::retain(card.device) }.map_err(|e| unavailable(card.number, e))?;

@@ -50,12 +50,17 @@ pub struct Image {
 }
 
 impl Image {
-    /// For a device of this compute capability.
+    /// For a device of this compute capability: the best, and what to try where the driver does not take it.
     ///
     /// # Errors
     /// As [`code_for`].
-    pub fn of(capability: (i32, i32)) -> Result<Self, String> {
-        let Code { name, packed } = code_for(capability)?;
+    pub fn of(capability: (i32, i32)) -> Result<Vec<Self>, String> {
+        let best = code_for(capability)?;
+        let other = (best.name != PORTABLE.name).then_some(PORTABLE);
+        [Some(best), other].into_iter().flatten().map(Self::unpacked).collect()
+    }
+
+    fn unpacked(Code { name, packed }: Code) -> Result<Self, String> {
         let mut bytes = Vec::new();
         GzDecoder::new(packed).read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
         bytes.push(0);
@@ -79,12 +84,14 @@ mod tests {
 
     #[test]
     fn each_device_gets_the_newest_code_that_runs_on_it() {
-        let name = |capability| Image::of(capability).unwrap().name;
+        let name = |capability| code_for(capability).unwrap().name;
         let names = [(8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (12, 0)].map(name);
         let expected =
             ["cuda sm_80", "cuda sm_86", "cuda sm_86", "cuda sm_89", "cuda sm_90", "cuda ptx", "cuda ptx"];
         assert_eq!(names, expected);
-        assert!(Image::of((7, 5)).unwrap_err().contains("7.5"));
+        assert!(code_for((7, 5)).unwrap_err().contains("7.5"));
+        let tried = |capability| Image::of(capability).unwrap().iter().map(|i| i.name).collect::<Vec<_>>();
+        assert_eq!((tried((8, 7)), tried((10, 0))), (vec!["cuda sm_86", "cuda ptx"], vec!["cuda ptx"]));
     }
 
     #[test]
@@ -116,7 +123,7 @@ mod tests {
             .into_iter()
             .chain([((9, 0), "sm_90.cubin"), ((10, 0), "compute_80.ptx")])
         {
-            let mut bytes = Image::of(capability).unwrap().bytes;
+            let mut bytes = Image::of(capability).unwrap().remove(0).bytes;
             bytes.pop();
             assert_eq!(manifest["files"][name], hex(Sha256::digest(&bytes)), "{name}");
         }

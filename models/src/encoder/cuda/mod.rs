@@ -247,8 +247,8 @@ impl Loaded {
         let card = Card::of(number)?;
         let device = Device::open(card)?;
         let capacity = capacity(&device, &config, spec.max_length, options)?;
-        let image = Image::of(card.capability()?).map_err(EncoderError::Unavailable)?;
-        let kernels = Kernels::of(Module::load(&device, &image.bytes)?, &config, card.processors()?)?;
+        let (module, backend) = module(&device, card.capability()?)?;
+        let kernels = Kernels::of(module, &config, card.processors()?)?;
         let tensors =
             SafeTensors::deserialize(&bundle.weights).map_err(|e| EncoderError::Weights(e.to_string()))?;
         let weights = DeviceWeights::load(&device, &Weights::of(&tensors, &config), &config)?;
@@ -258,7 +258,7 @@ impl Loaded {
             digest: bundle.manifest.digest(),
             device: device.id(),
             precision: "f16".to_owned(),
-            backend: image.name,
+            backend,
             width: config.hidden_size,
             max_length: spec.max_length,
             threads: 1,
@@ -266,6 +266,18 @@ impl Loaded {
         let pool = Pool { pooling: spec.pooling, normalize: spec.normalize };
         Ok(Self { weights, kernels, config, pool, info, capacity, device })
     }
+}
+
+/// The kernels, and what their code is called. A driver that refuses machine code may still translate the portable one.
+fn module(device: &Arc<Device>, capability: (i32, i32)) -> Result<(Module, &'static str), EncoderError> {
+    let mut refused = Vec::new();
+    for image in Image::of(capability).map_err(EncoderError::Unavailable)? {
+        match Module::load(device, &image.bytes) {
+            Ok(module) => return Ok((module, image.name)),
+            Err(e) => refused.push(format!("{}: {e}", image.name)),
+        }
+    }
+    Err(EncoderError::Unavailable(refused.join("; ")))
 }
 
 /// What fits into the memory that is free and allowed. Later the driver takes a little for recorded passes, and nothing is

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use libloading::Library;
 
 /// What this encoder calls of the driver, and cudarc for it.
-const SYMBOLS: [&str; 34] = [
+const SYMBOLS: [&str; 35] = [
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
     "cuDeviceGet",
@@ -15,6 +15,7 @@ const SYMBOLS: [&str; 34] = [
     "cuDeviceGetName",
     "cuDevicePrimaryCtxRelease_v2",
     "cuDevicePrimaryCtxRetain",
+    "cuDevicePrimaryCtxSetFlags_v2",
     "cuDriverGetVersion",
     "cuFuncSetAttribute",
     "cuGetErrorName",
@@ -54,8 +55,12 @@ pub fn driver() -> Result<(), String> {
 
 fn look() -> Result<(), String> {
     // The order in which cudarc takes them.
-    let names: Vec<String> =
-        ["cuda", "nvcuda"].iter().flat_map(|name| cudarc::get_lib_name_candidates(name)).collect();
+    let mut names: Vec<String> = Vec::new();
+    for name in ["cuda", "nvcuda"].iter().flat_map(|name| cudarc::get_lib_name_candidates(name)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let (name, library) = names.iter().find_map(|name| Some((name, open(name)?))).ok_or_else(|| {
         let path = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
         format!(
