@@ -15,7 +15,7 @@ pub enum Durability {
     /// The operating system has it before it is acknowledged: survives the death of the program (`kill -9`), not the
     /// loss of power. What was written is brought to the disk about once a second. After the loss of power the log may
     /// end before its signed head, which looks like a log that was cut off: the ledger refuses to start until
-    /// somebody who knows better calls [`crate::Ledger::accept_end`].
+    /// somebody who knows better accepts that end ([`crate::Ledger::accept_end`], `rhumb ledger accept-end`).
     Os,
 }
 

@@ -12,12 +12,12 @@ use crate::config::{Durability, LedgerConfig};
 use crate::error::LedgerError;
 use crate::folder;
 use crate::folder::Lock;
-use crate::keys::Keys;
+use crate::keys::{Keys, PublicKeys};
 use crate::log::append::Start;
 use crate::log::{Log, Nowhere, Place};
 use crate::lookup::{self, Stored};
 use crate::record::{Content, Decision, Event, IntentVersion};
-use crate::recover::{self, Opened};
+use crate::recover::{self, LogEnd, Opened};
 use crate::store::Tables;
 use crate::tables::{MemoryTables, Read};
 use crate::text::{self, Texts};
@@ -70,13 +70,21 @@ impl Ledger {
         Self::on(config, &keys, recover::open(config, &keys)?)
     }
 
-    /// Signs a head where the log ends. For a person who knows why it ends too early: power was lost under
-    /// [`Durability::Os`], or the log was put back from a copy. Returns the last record that is left.
+    /// Where the log of a ledger that is not in use ends, and where it should.
     ///
     /// # Errors
-    /// If a record before the end is damaged, or the ledger is in use.
-    pub fn accept_end(config: &LedgerConfig, keys: &Keys) -> Result<u64, LedgerError> {
-        recover::accept_end(config, keys)
+    /// If a record before the end is damaged, or the log cannot be read.
+    pub fn log_end(config: &LedgerConfig, keys: &PublicKeys) -> Result<LogEnd, LedgerError> {
+        recover::log_end(config, keys)
+    }
+
+    /// Signs a head where the log ends, at record `last`. For a person who knows why it ends too early: power was lost under
+    /// [`Durability::Os`], or the log was put back from a copy.
+    ///
+    /// # Errors
+    /// If it ends elsewhere or nothing is missing, a record before the end is damaged, or the ledger is in use.
+    pub fn accept_end(config: &LedgerConfig, keys: &Keys, last: u64) -> Result<(), LedgerError> {
+        recover::accept_end(config, keys, last)
     }
 
     /// A ledger on what was opened.

@@ -33,6 +33,7 @@ pub use ledger::{Ledger, Outcome};
 pub use lookup::Stored;
 pub use problem::Problem;
 pub use record::{BindingKey, BindingKind, Content, Decision, Event, IntentVersion, Record};
+pub use recover::LogEnd;
 pub use tables::{MemoryTables, Read, Table, Write};
 pub use verify::{Verified, verify};
 pub use writer::Receipt;

@@ -69,22 +69,59 @@ pub(crate) fn open_on(
     Ok(Opened { log, tables: Arc::new(Tables::Disk(Box::new(store))), texts, lock })
 }
 
-/// Signs a head where the log ends, after power was lost under `durability = "os"`. Returns the last record that is
-/// left. What was cut off stays lost; a damaged record before the end is still an error.
+/// Where a log ends, and where it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The last whole record that is there.
+    pub last: u64,
+    /// The last one that was signed for; absent where the head cannot be read.
+    pub signed: Option<u64>,
+}
+
+impl LogEnd {
+    /// Whether records that were signed for are gone, or nobody signed at all.
+    pub fn is_short(&self) -> bool {
+        self.signed.is_none_or(|signed| signed > self.last)
+    }
+}
+
+/// Where the log of a ledger ends. Reads only.
 ///
 /// # Errors
-/// If the log is damaged, or cannot be read or written.
-pub fn accept_end(config: &LedgerConfig, keys: &Keys) -> Result<u64, LedgerError> {
-    let _lock = Lock::writer(&config.path)?;
+/// If a record before the end is damaged, or the log cannot be read.
+pub fn log_end(config: &LedgerConfig, keys: &PublicKeys) -> Result<LogEnd, LedgerError> {
     let dir = folder::log(&config.path);
+    let head = head::read(&dir.join("HEAD"), keys)?.and_then(|found| found.head);
+    Ok(LogEnd { last: end_without_head(&dir)?.seq, signed: head.map(|head| head.newest.seq) })
+}
+
+fn end_without_head(dir: &Path) -> Result<Position, LedgerError> {
     let nobody = Head { newest: Position::default(), slot: 0, other: None };
-    let mut scan = Scan::new(&dir, nobody, Position::default())?;
+    let mut scan = Scan::new(dir, nobody, Position::default())?;
     while scan.record()?.is_some() {}
-    let at = scan.finish()?.at;
-    let slot = head::slot(&at, keys)?;
+    Ok(scan.finish()?.at)
+}
+
+/// Signs a head where the log ends, which must be at record `last`. What was cut off stays lost; a damaged record before the
+/// end is still an error. The tables may know of what is lost: they go, and are made again at the next start.
+///
+/// # Errors
+/// If the log ends elsewhere, nothing is missing, the log is damaged, or cannot be read or written.
+pub fn accept_end(config: &LedgerConfig, keys: &Keys, last: u64) -> Result<(), LedgerError> {
+    let _lock = Lock::writer(&config.path)?;
+    let end = log_end(config, keys.public())?;
+    if end.last != last {
+        return Err(LedgerError::damaged("log", format!("ends at record {}, and not at {last}", end.last)));
+    }
+    if !end.is_short() {
+        return Err(LedgerError::damaged("log", "lacks nothing: its end is the signed one"));
+    }
+    let dir = folder::log(&config.path);
+    let slot = head::slot(&end_without_head(&dir)?, keys)?;
     folder::write_whole(&dir.join("HEAD"), &[slot.clone(), slot].concat())?;
-    tracing::warn!(last = at.seq, "the ledger's head was signed anew where the log ends");
-    Ok(at.seq)
+    remove(&folder::tables(&config.path))?;
+    tracing::warn!(last, signed = end.signed, "the ledger's head was signed anew where the log ends");
+    Ok(())
 }
 
 /// The signed head; a fresh one where there is no log.
@@ -140,12 +177,15 @@ fn agree(config: &LedgerConfig, dir: &Path, head: Head) -> Result<(Store, End), 
 
 fn anew(path: &Path, secret: &[u8; 32], why: &str) -> Result<Store, LedgerError> {
     tracing::warn!("the ledger's tables are made again from the log: {why}");
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(LedgerError::io(path)(e)),
-    }
+    remove(path)?;
     Store::open(path, secret)
+}
+
+fn remove(path: &Path) -> Result<(), LedgerError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(LedgerError::io(path)(e)),
+        _ => Ok(()),
+    }
 }
 
 /// Where the log ends, and whether it passes through the place where the tables are.

@@ -527,6 +527,21 @@ pub enum LedgerCommand {
         after_help = "Example:\n  rhumb ledger export --path ledger --format ocsf --output decisions.ocsf.jsonl"
     )]
     Export(LedgerExportArgs),
+    /// Says where a log ends that lacks its last records, and signs that end with --last. Lost records stay lost.
+    #[command(
+        name = "accept-end",
+        after_help = "Examples:\n  rhumb ledger accept-end --path ledger\n  rhumb ledger accept-end --path ledger --last 1042\n\nA ledger that ends before its signed head does not start: somebody may have cut it off. Accept its end if you know better: power was lost under durability = \"os\", or the log was put back from a copy."
+    )]
+    AcceptEnd(LedgerAcceptEndArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct LedgerAcceptEndArgs {
+    #[command(flatten)]
+    pub place: LedgerPlace,
+    /// The last record that is left, as this command says without it.
+    #[arg(long, value_name = "SEQ")]
+    pub last: Option<u64>,
 }
 
 #[derive(Debug, Args)]

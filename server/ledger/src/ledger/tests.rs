@@ -346,9 +346,13 @@ fn a_recent_check_leaves_the_rest_to_verify_and_an_end_can_be_accepted() {
     assert!(verify(dir.path(), keys.public(), &Options::default()).is_err());
 
     std::fs::write(&path, &good[..good.len() / 2]).unwrap();
-    std::fs::remove_file(dir.path().join("tables.redb")).unwrap();
     assert!(Ledger::open(&recent, Arc::clone(&keys)).is_err());
-    let last = Ledger::accept_end(&recent, &keys).unwrap();
+    let end = Ledger::log_end(&recent, keys.public()).unwrap();
+    let last = end.last;
+    assert!(end.is_short() && end.signed.unwrap() > last);
+    assert!(Ledger::accept_end(&recent, &keys, last + 1).is_err());
+    Ledger::accept_end(&recent, &keys, last).unwrap();
+    assert!(Ledger::accept_end(&recent, &keys, last).unwrap_err().to_string().contains("lacks nothing"));
     filled_as(&recent, &keys, 30..31);
     let verified = verify(dir.path(), keys.public(), &Options::default()).unwrap();
     assert!(last > 5 && verified.head_seq > last);

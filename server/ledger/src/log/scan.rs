@@ -74,7 +74,7 @@ impl Scan {
     /// From the record after `from` on; from the first there is if `from.seq` is 0.
     ///
     /// # Errors
-    /// If the log cannot be read, or begins after what the head knows.
+    /// If the log cannot be read, or ends before `from`.
     pub fn new(dir: &Path, head: Head, from: Position) -> Result<Self, Problem> {
         let mut segments = lines::list(dir).map_err(|e| Problem::file("log", e.to_string()))?;
         segments.retain(|s| *s >= from.segment);
@@ -101,7 +101,26 @@ impl Scan {
             scan.next_segment = 1;
             scan.lines = Some(scan.open(from.segment, from.offset)?);
         }
+        if from.seq > 0 {
+            scan.reaches(&from)?;
+        }
         Ok(scan)
+    }
+
+    /// Refuses a log that ends before the place at which it is to be read on: nothing that follows would show it.
+    fn reaches(&self, from: &Position) -> Result<(), Problem> {
+        let length = self.lines.as_ref().and_then(|lines| lines.file_len().ok());
+        if length.unwrap_or(0) >= from.offset {
+            return Ok(());
+        }
+        let file = lines::name(from.segment);
+        let what = match length {
+            Some(length) => {
+                format!("ends at byte {length}, but record {} ended at byte {}", from.seq, from.offset)
+            }
+            None => format!("is missing; record {} stood in it", from.seq),
+        };
+        Err(Problem { file, line: None, seq: Some(from.seq), what })
     }
 
     fn open(&self, segment: u32, offset: u64) -> Result<Lines, Problem> {

@@ -25,7 +25,10 @@ pub fn run(args: KeysArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The folder of the keys, which the server has made at its first start.
-fn folder(place: &LedgerPlace) -> Result<PathBuf, Failure> {
+///
+/// # Errors
+/// If there is none.
+pub fn folder(place: &LedgerPlace) -> Result<PathBuf, Failure> {
     let folder = match &place.path {
         Some(ledger) => ledger.join("keys"),
         None => Config::load(place.config.as_deref())?

@@ -7,12 +7,14 @@ use rhumb_gateway::offline::Folder;
 use rhumb_gateway::trace::decision;
 use rhumb_ledger::export::{Filter, Format, export, rfc3339};
 use rhumb_ledger::verify::{Options, TablesState, Verified, verify};
-use rhumb_ledger::{Decision, LedgerConfig, PublicKeys, Stored};
+use rhumb_ledger::{Decision, Keys, Ledger, LedgerConfig, PublicKeys, Stored};
 use rhumb_proto::v1;
 use serde_json::json;
 
+use super::keys::folder as keys_folder;
 use crate::cli::{
-    LedgerArgs, LedgerCommand, LedgerExportArgs, LedgerFormat, LedgerPlace, LedgerShowArgs, LedgerVerifyArgs,
+    LedgerAcceptEndArgs, LedgerArgs, LedgerCommand, LedgerExportArgs, LedgerFormat, LedgerPlace,
+    LedgerShowArgs, LedgerVerifyArgs,
 };
 use crate::config::Config;
 use crate::explain::explain;
@@ -31,6 +33,7 @@ pub fn run(args: LedgerArgs) -> Result<ExitCode, Failure> {
         LedgerCommand::Show(args) => show(&args),
         LedgerCommand::Verify(args) => check(&args),
         LedgerCommand::Export(args) => write(&args),
+        LedgerCommand::AcceptEnd(args) => accept_end(&args),
     }
 }
 
@@ -150,6 +153,31 @@ fn check(args: &LedgerVerifyArgs) -> Result<ExitCode, Failure> {
         Err(problem) => return Err(Failure::check(problem)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Without a record that it may end at it only says where it does: nobody should accept a loss unseen.
+fn accept_end(args: &LedgerAcceptEndArgs) -> Result<ExitCode, Failure> {
+    let config = ledger(args.place.config.as_deref(), args.place.path.as_deref())?;
+    let folder = keys_folder(&args.place)?;
+    if let Some(last) = args.last {
+        let keys = Keys::open(&folder).map_err(Failure::check)?;
+        Ledger::accept_end(&config, &keys, last).map_err(Failure::check)?;
+        anstream::println!("record {last} is the end from now on; what came after it is lost");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let keys = PublicKeys::read(&folder.join("jwks.json")).map_err(Failure::check)?;
+    let end = Ledger::log_end(&config, &keys).map_err(Failure::check)?;
+    if !end.is_short() {
+        anstream::println!("the log ends at record {}, as it was signed; nothing is missing", end.last);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let signed = end.signed.map_or("nobody can be shown to have signed for an end".to_owned(), |signed| {
+        format!("{signed} was signed for: {} are missing", signed - end.last)
+    });
+    Err(Failure::check(format!(
+        "the log ends at record {last}, and {signed}. To go on without them: --last {last}",
+        last = end.last
+    )))
 }
 
 fn expected(text: &str) -> Result<(u64, String), Failure> {
