@@ -163,6 +163,24 @@ async fn a_chain_is_traced_whatever_the_order_of_its_hops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_comes_again_while_it_is_answered_is_one_hop() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&format!("[ledger]\npath = {:?}\n", folder.path())).await;
+    let client = server.client().await;
+    let ask = |id: &'static str| {
+        let mut client = client.clone();
+        async move { client.score(on_chain(&drifted(id), "c-1", 1, "edge")).await.unwrap().into_inner() }
+    };
+    let answers = futures::future::join_all((0..12).map(|i| ask(["one", "two"][i % 2]))).await;
+    for (i, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.decision_id, answers[i % 2].decision_id);
+    }
+    assert_ne!(answers[0].decision_id, answers[1].decision_id);
+    let last = ask("three").await.chain.unwrap();
+    assert_eq!(last.actions, 3, "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_chain_of_two_tenants_is_two_chains() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&format!("[ledger]\npath = {:?}\n", folder.path())).await;
@@ -174,6 +192,35 @@ async fn one_chain_of_two_tenants_is_two_chains() {
         actions.push(answer.chain.unwrap().actions);
     }
     assert_eq!(actions, [1, 1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_lacks_records_is_accepted_by_who_names_it() {
+    let folder = filled("durability = \"os\"\n").await;
+    let accept = |more: &[&str]| ledger("accept-end", folder.path(), more);
+    assert!(stdout(&accept(&[])).contains("nothing is missing"));
+    assert_eq!(accept(&["--last", "3"]).code, 1);
+    let path = log(folder.path());
+    let text = fs::read_to_string(&path).unwrap();
+    let left = &text[..text[..text.find("\"q7\"").unwrap()].rfind('\n').unwrap() + 1];
+    fs::write(&path, left).unwrap();
+    let last = left.lines().count().to_string();
+
+    let told = accept(&[]);
+    assert!(told.code == 1 && told.stderr.contains(&format!("--last {last}")), "{}", told.stderr);
+    let other = accept(&["--last", "3"]);
+    assert!(other.code == 1 && other.stderr.contains(&format!("ends at record {last}")), "{}", other.stderr);
+    assert_eq!(ledger("verify", folder.path(), &[]).code, 1);
+    assert!(stdout(&accept(&["--last", &last])).contains("is lost"));
+    stdout(&ledger("verify", folder.path(), &[]));
+
+    let server = Server::start(&format!("[ledger]\npath = {:?}\n", folder.path())).await;
+    let find = |id: &str| GetDecisionRequest { request_id: id.into(), ..Default::default() };
+    let mut client = server.ledger().await;
+    assert!(client.get_decision(find("q6")).await.is_ok());
+    assert_eq!(client.get_decision(find("q7")).await.unwrap_err().code(), Code::NotFound);
+    server.client().await.score(message(&aligned("after"))).await.unwrap();
+    assert_eq!(accept(&["--last", &last]).code, 1, "in use");
 }
 
 #[tokio::test(flavor = "multi_thread")]

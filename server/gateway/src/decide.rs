@@ -21,6 +21,7 @@ use crate::caller::Caller;
 use crate::convert::{self, Unread};
 use crate::draft::{Draft, known_provenance};
 use crate::errors::{self, GatewayError};
+use crate::flights::Turn;
 use crate::handed::HandedDown;
 use crate::place::{Place, place};
 use crate::policy::{Mode, Outcome, Policies, PolicyHandle, Ruling, Subject};
@@ -192,6 +193,7 @@ impl Decider {
         let Prepared { request, policies, ruling, .. } = prepared;
         let Compared { input, anchor, place } = compared;
         let written = Written::of(request);
+        let _turn = self.turn(request, place.as_ref(), caller).await;
         let changed = self.changed_tool(policies, request, caller.tenant.as_str())?;
         // A proxy lets each action through that passes: each is a decision of its own, whatever its id, which the agent
         // may have chosen.
@@ -359,6 +361,20 @@ impl Decider {
         Ok(found.anchor)
     }
 
+    /// Waits for the same request where that is being answered, so that it is found recorded, and is one hop.
+    async fn turn(&self, request: &v1::ScoreRequest, place: Option<&Place>, caller: &Caller) -> Option<Turn> {
+        let again = place.is_some() && !caller.surface.is_proxy() && self.keeps(&request.request_id);
+        match again {
+            true => Some(self.site.flights.turn(caller.tenant.as_str(), &request.request_id).await),
+            false => None,
+        }
+    }
+
+    /// Whether a request of this id can be found again.
+    fn keeps(&self, request_id: &str) -> bool {
+        !request_id.is_empty() && self.site.ledger.is_kept()
+    }
+
     /// The recorded answer, where this request was answered before as part of its chain.
     fn answered(
         &self,
@@ -369,7 +385,7 @@ impl Decider {
         policy: &str,
         caller: &Caller,
     ) -> Result<Option<v1::ScoreResponse>, GatewayError> {
-        if request.request_id.is_empty() || !self.site.ledger.is_kept() {
+        if !self.keeps(&request.request_id) {
             return Ok(None);
         }
         let earlier = self.site.ledger.by_request(Some(caller.tenant.as_str()), &request.request_id)?;

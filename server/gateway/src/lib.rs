@@ -12,6 +12,7 @@ pub mod decide;
 mod draft;
 pub mod envoy;
 pub mod errors;
+mod flights;
 pub mod front;
 pub mod handed;
 pub mod http;

@@ -7,6 +7,7 @@ use rhumb_ledger::intent::registry::Registry;
 use rhumb_ledger::{Keys, Ledger, LedgerError};
 use tokio::sync::Semaphore;
 
+use crate::flights::Flights;
 use crate::live::Live;
 use crate::policy::PolicyHandle;
 use crate::tools::Tools;
@@ -26,6 +27,8 @@ pub struct Site {
     pub policy: PolicyHandle,
     /// What tools say of themselves.
     pub tools: Tools,
+    /// What is being decided about.
+    pub(crate) flights: Flights,
     /// KiB of bodies that are read and decided about at once.
     pub(crate) bodies: Semaphore,
 }
@@ -57,7 +60,14 @@ impl Site {
         chain_megabytes: u64,
     ) -> Result<Self, LedgerError> {
         let live = Live::new(chain_megabytes, ledger.clone());
-        let (tools, bodies) = (Tools::default(), Semaphore::new(BODIES_KB));
-        Ok(Self { registry: Registry::new(config, keys)?, ledger, live, policy, tools, bodies })
+        Ok(Self {
+            registry: Registry::new(config, keys)?,
+            ledger,
+            live,
+            policy,
+            tools: Tools::default(),
+            flights: Flights::default(),
+            bodies: Semaphore::new(BODIES_KB),
+        })
     }
 }
