@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use wide::f32x8;
+
 /// One window of a text: at most the model's maximum length.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Window {
@@ -80,13 +82,21 @@ impl TextVectors {
         matches
     }
 
+    /// Two tokens with two at a time: what is loaded is used twice, and four sums are under way at once.
     fn match_windows(&self, window: &Window, ours: &mut [f32], partner: &Window, theirs: &mut [f32]) {
         let width = self.width.max(1);
-        for (row, best) in window.tokens.chunks_exact(width).zip(ours) {
-            for (other, their_best) in partner.tokens.chunks_exact(width).zip(theirs.iter_mut()) {
-                let cosine = dot(row, other);
-                *best = best.max(cosine);
-                *their_best = their_best.max(cosine);
+        let pairs = window.tokens.chunks(2 * width).zip(ours.chunks_mut(2));
+        for (rows, best) in pairs {
+            let (first, second) = rows.split_at(width.min(rows.len()));
+            for (others, their_best) in partner.tokens.chunks(2 * width).zip(theirs.chunks_mut(2)) {
+                let (third, fourth) = others.split_at(width.min(others.len()));
+                let cosines = dots([first, second], [third, fourth]);
+                for (cosines, best) in cosines.iter().zip(best.iter_mut()) {
+                    for (cosine, their_best) in cosines.iter().zip(their_best.iter_mut()) {
+                        *best = best.max(*cosine);
+                        *their_best = their_best.max(*cosine);
+                    }
+                }
             }
         }
     }
@@ -115,16 +125,39 @@ pub(crate) fn normalize(vector: &mut [f32]) {
 /// Dot product in eight interleaved sums: vectorises, and its order of additions never changes, so the same two
 /// vectors give the same bits everywhere.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 8];
     let (a8, a_rest) = a.as_chunks::<8>();
     let (b8, b_rest) = b.as_chunks::<8>();
+    let mut sums = f32x8::ZERO;
     for (x, y) in a8.iter().zip(b8) {
-        for ((s, x), y) in sums.iter_mut().zip(x).zip(y) {
-            *s += x * y;
-        }
+        sums += f32x8::new(*x) * f32x8::new(*y);
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
-    sums.iter().sum::<f32>() + rest
+    total(sums) + rest
+}
+
+/// [`dot`] of each with each, the same bits. One that is empty gives what is to be ignored.
+fn dots(rows: [&[f32]; 2], others: [&[f32]; 2]) -> [[f32; 2]; 2] {
+    let [(a, a_rest), (b, b_rest)] = rows.map(<[f32]>::as_chunks::<8>);
+    let [(x, x_rest), (y, y_rest)] = others.map(<[f32]>::as_chunks::<8>);
+    let whole = [a_rest, b_rest, x_rest, y_rest].iter().all(|rest| rest.is_empty());
+    if !whole || a.len() != b.len() || x.len() != y.len() {
+        return rows.map(|row| others.map(|other| dot(row, other)));
+    }
+    let [mut ax, mut ay, mut bx, mut by] = [f32x8::ZERO; 4];
+    for (((a, b), x), y) in a.iter().zip(b).zip(x).zip(y) {
+        let [a, b, x, y] = [*a, *b, *x, *y].map(f32x8::new);
+        ax += a * x;
+        ay += a * y;
+        bx += b * x;
+        by += b * y;
+    }
+    let [ax, ay, bx, by] = [ax, ay, bx, by].map(total);
+    [[ax, ay], [bx, by]]
+}
+
+/// The lanes one after the other, which fixes the bits.
+fn total(sums: f32x8) -> f32 {
+    sums.to_array().iter().sum()
 }
 
 /// Mean, or `None` of nothing.
@@ -163,6 +196,29 @@ mod tests {
         assert!((m.ours[0][0] - half).abs() < 1e-6 && (m.ours[0][1] - half).abs() < 1e-6);
         assert!((m.theirs[0][0] - half).abs() < 1e-6);
         assert_eq!(b.matches(&a).ours, m.theirs);
+    }
+
+    #[test]
+    fn tokens_are_matched_to_the_bit_whatever_their_number() {
+        let text = |tokens: usize, width: usize, seed: usize| {
+            let value = |i: usize| (((i + seed) * 7919) % 1009) as f32 / 500.0 - 1.0;
+            let tokens: Vec<f32> = (0..tokens * width).map(value).collect();
+            let offsets = (0..tokens.len() / width).map(|i| i..i + 1).collect();
+            TextVectors::new(width, vec![Window { pooled: vec![1.0; width], tokens, offsets }])
+        };
+        for (ours, theirs, width) in [(1, 1, 384), (2, 3, 384), (7, 4, 32), (5, 5, 20), (0, 3, 8), (3, 0, 8)]
+        {
+            let (a, b) = (text(ours, width, 1), text(theirs, width, 77));
+            let best = |a: &TextVectors, b: &TextVectors| -> Vec<f32> {
+                let rows = |t: &TextVectors| {
+                    t.windows[0].tokens.chunks(width).map(<[f32]>::to_vec).collect::<Vec<_>>()
+                };
+                let of = |row: &Vec<f32>| rows(b).iter().map(|o| dot(row, o)).fold(NO_MATCH, f32::max);
+                rows(a).iter().map(of).collect()
+            };
+            let found = a.matches(&b);
+            assert_eq!((&found.ours[0], &found.theirs[0]), (&best(&a, &b), &best(&b, &a)), "{ours} {theirs}");
+        }
     }
 
     #[test]
