@@ -54,13 +54,13 @@ impl Default for ChainParameters {
     /// Those of the built-in calibration, rounded; for heads that were fitted without chains.
     fn default() -> Self {
         Self {
-            aligned: Level { mean: -2.76, between: 1.75, within: 0.7 },
-            drifted: Level { mean: 0.0, between: 1.2, within: 0.7 },
+            aligned: Level { mean: -2.58, between: 1.63, within: 0.9 },
+            drifted: Level { mean: 0.0, between: 1.2, within: 0.9 },
             carry: 0.6,
             first_hop: -4.0,
             instruction: Handed { weight: 0.0, aligned: [-4.2, 1.3], drifted: [-2.7, 2.2], most: 1.5 },
             clip: [-4.0, 3.0],
-            threshold: 7.56,
+            threshold: 4.42,
         }
     }
 }
