@@ -90,10 +90,11 @@ fn gpus(
     for device in found {
         match gpu(bundle, device.number, options, check) {
             Ok((encoders, agreement)) => {
-                chosen.encoders.extend(encoders);
+                let backend = encoders.first().map_or("", |encoder| encoder.info().backend);
                 chosen.agreement = chosen.agreement.into_iter().chain(agreement).reduce(Agreement::or_worse);
                 chosen.why += if chosen.why.is_empty() { "" } else { "; " };
-                chosen.why += &device.text;
+                chosen.why += &format!("{}: {backend}", device.text);
+                chosen.encoders.extend(encoders);
             }
             Err(e) => refused.push(match e {
                 EncoderError::SelfTest(_) => format!("cuda:{}: {e}", device.number),

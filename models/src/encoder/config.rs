@@ -128,6 +128,8 @@ impl ModelConfig {
         // RoBERTa and its children number positions from the one after the padding's.
         let first_position = match architecture {
             Architecture::Bert => 0,
+            // MPNet's is fixed, whatever its configuration says.
+            Architecture::Mpnet => PADDING + 1,
             _ => keys.pad_token_id.unwrap_or(PADDING) + 1,
         };
         let type_vocab_size = match (is_mpnet, keys.type_vocab_size) {
@@ -184,8 +186,8 @@ impl ModelConfig {
             let key = named("num_attention_heads", "n_heads");
             return fail(key, format!("does not divide {width} {}", self.hidden_size));
         }
-        if self.distance_buckets != 0 && !(4..=1 << 16).contains(&self.distance_buckets) {
-            return fail("relative_attention_num_buckets", "must be from 4 to 65536");
+        if self.distance_buckets != 0 && !(4..512).contains(&self.distance_buckets) {
+            return fail("relative_attention_num_buckets", "must be from 4 to 511");
         }
         Ok(())
     }

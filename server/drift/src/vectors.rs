@@ -85,6 +85,7 @@ impl TextVectors {
     /// Two tokens with two at a time: what is loaded is used twice, and four sums are under way at once.
     fn match_windows(&self, window: &Window, ours: &mut [f32], partner: &Window, theirs: &mut [f32]) {
         let width = self.width.max(1);
+        let (ours, theirs) = (trimmed(ours, window, width), trimmed(theirs, partner, width));
         let pairs = window.tokens.chunks(2 * width).zip(ours.chunks_mut(2));
         for (rows, best) in pairs {
             let (first, second) = rows.split_at(width.min(rows.len()));
@@ -100,6 +101,12 @@ impl TextVectors {
             }
         }
     }
+}
+
+/// As many places as there are vectors.
+fn trimmed<'a>(places: &'a mut [f32], window: &Window, width: usize) -> &'a mut [f32] {
+    let count = (window.tokens.len() / width).min(places.len());
+    places.split_at_mut(count).0
 }
 
 /// The cosine of a token that has nothing to compare with.

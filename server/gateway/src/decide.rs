@@ -193,7 +193,7 @@ impl Decider {
         let Prepared { request, policies, ruling, .. } = prepared;
         let Compared { input, anchor, place } = compared;
         let written = Written::of(request);
-        let _turn = self.turn(request, place.as_ref(), caller).await;
+        let turn = self.turn(&written, place.as_ref(), caller, call).await?;
         let changed = self.changed_tool(policies, request, caller.tenant.as_str())?;
         // A proxy lets each action through that passes: each is a decision of its own, whatever its id, which the agent
         // may have chosen.
@@ -215,7 +215,7 @@ impl Decider {
         }
         draft.ruled(ruling, policies.id());
         // Where this fails, the action stays in its chain: it was asked for, though nobody was told.
-        self.record(&written, caller, place.as_ref(), &mut draft).await?;
+        self.record_in_turn(&written, caller, place.as_ref(), &mut draft, turn).await?;
         Ok(draft.response)
     }
 
@@ -362,11 +362,26 @@ impl Decider {
     }
 
     /// Waits for the same request where that is being answered, so that it is found recorded, and is one hop.
-    async fn turn(&self, request: &v1::ScoreRequest, place: Option<&Place>, caller: &Caller) -> Option<Turn> {
-        let again = place.is_some() && !caller.surface.is_proxy() && self.keeps(&request.request_id);
-        match again {
-            true => Some(self.site.flights.turn(caller.tenant.as_str(), &request.request_id).await),
-            false => None,
+    async fn turn(
+        &self,
+        written: &Written<'_>,
+        place: Option<&Place>,
+        caller: &Caller,
+        call: &Call,
+    ) -> Result<Option<Turn>, GatewayError> {
+        let key = written.key();
+        let Some(place) = place.filter(|_| !caller.surface.is_proxy() && self.keeps(&key)) else {
+            return Ok(None);
+        };
+        let parts = [caller.tenant.as_str(), caller.name(), &place.chain, &key];
+        let turn = self.site.flights.turn(&parts);
+        // Without a turn, because too many wait, it is decided about as one more.
+        match call.deadline {
+            Some(deadline) => {
+                let late = |_| EngineError::Deadline.into();
+                tokio::time::timeout_at(deadline.into(), turn).await.map_err(late)
+            }
+            None => Ok(turn.await),
         }
     }
 
@@ -418,6 +433,28 @@ impl Decider {
         if let Some(decision) = self.decision(written, caller, place, draft)? {
             self.site.ledger.record(decision).await?;
         }
+        Ok(())
+    }
+
+    /// As [`Decider::record`]. Whoever waits for this turn finds the answer even where its first caller has left: what the
+    /// ledger has begun to write it writes, so the turn ends with that.
+    async fn record_in_turn(
+        &self,
+        written: &Written<'_>,
+        caller: &Caller,
+        place: Option<&Place>,
+        draft: &mut Draft,
+        turn: Option<Turn>,
+    ) -> Result<(), GatewayError> {
+        let Some(turn) = turn else { return self.record(written, caller, place, draft).await };
+        let Some(decision) = self.decision(written, caller, place, draft)? else { return Ok(()) };
+        let ledger = self.site.ledger.clone();
+        let recorded = tokio::spawn(async move {
+            let recorded = ledger.record(decision).await;
+            drop(turn);
+            recorded
+        });
+        recorded.await.map_err(GatewayError::broken)??;
         Ok(())
     }
 

@@ -1,21 +1,27 @@
 //! Requests that come twice at once.
 //!
 //! A caller that gives up and asks again while the first request is still worked on is to get the answer of that one, and the
-//! chain one hop. Whoever comes second waits for the first, and then finds its answer recorded.
+//! chain one hop. Whoever comes second waits for the first, and then finds its answer recorded. Only the very same request of
+//! the same caller waits: an id alone, which an agent may choose, holds up nobody else.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-type Lock = Arc<AsyncMutex<()>>;
-/// Tenant and request id.
-type Key = (String, String);
-type Locks = Arc<Mutex<HashMap<Key, Lock>>>;
+/// Turns that may be awaited for one request; more of them are no retries.
+const MOST_WAITING: usize = 8;
+
+/// Names a request: tenant, caller, chain, id and digest.
+type Key = [u8; 32];
+/// Somebody's turn, and how many have or await it.
+type Held = (Arc<AsyncMutex<()>>, usize);
+type All = Arc<Mutex<HashMap<Key, Held>>>;
 
 /// What is worked on.
 #[derive(Debug, Clone, Default)]
-pub struct Flights(Locks);
+pub struct Flights(All);
 
 /// Somebody's turn at a request; the next one's begins when it goes.
 #[derive(Debug)]
@@ -25,39 +31,54 @@ pub struct Turn {
     _place: Place,
 }
 
-/// Whoever has or awaits a turn has a place; the last one takes it away.
+/// Whoever has or awaits a turn has a place; the last one takes the entry away.
 #[derive(Debug)]
 struct Place {
-    locks: Locks,
+    all: All,
     key: Key,
-    lock: Lock,
 }
 
 impl Flights {
-    /// Waits until nobody works on this request.
-    pub async fn turn(&self, tenant: &str, request_id: &str) -> Turn {
-        let place = self.place((tenant.to_owned(), request_id.to_owned()));
-        Turn { _guard: Arc::clone(&place.lock).lock_owned().await, _place: place }
+    /// Waits until nobody works on this request; `None` if too many wait already. `parts` name the request.
+    pub async fn turn(&self, parts: &[&str]) -> Option<Turn> {
+        let (lock, place) = self.place(key(parts))?;
+        Some(Turn { _guard: lock.lock_owned().await, _place: place })
     }
 
-    fn place(&self, key: Key) -> Place {
-        let lock = Arc::clone(self.held().entry(key.clone()).or_default());
-        Place { locks: Arc::clone(&self.0), key, lock }
-    }
-
-    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Lock>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn place(&self, key: Key) -> Option<(Arc<AsyncMutex<()>>, Place)> {
+        let mut all = lock(&self.0);
+        let (turn, count) = all.entry(key).or_default();
+        if *count > MOST_WAITING {
+            return None;
+        }
+        *count += 1;
+        Some((Arc::clone(turn), Place { all: Arc::clone(&self.0), key }))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        // The map's and ours: places are made under the map's lock, so nobody can come in between.
-        if Arc::strong_count(&self.lock) <= 2 {
-            locks.remove(&self.key);
+        let mut all = lock(&self.all);
+        if let Some((_, count)) = all.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.key);
+            }
         }
     }
+}
+
+fn lock(all: &Mutex<HashMap<Key, Held>>) -> MutexGuard<'_, HashMap<Key, Held>> {
+    all.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key(parts: &[&str]) -> Key {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part.as_bytes());
+    }
+    digest.finalize().into()
 }
 
 #[cfg(test)]
@@ -69,30 +90,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_request_is_worked_on_by_one_at_a_time_and_leaves_nothing_behind() {
-        let (flights, at_work) = (Flights::default(), AtomicUsize::new(0));
-        let work = |id: &'static str| {
-            let (flights, at_work) = (&flights, &at_work);
-            async move {
-                let _turn = flights.turn("t", id).await;
-                assert_eq!(at_work.fetch_add(1, Ordering::SeqCst), 0);
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                at_work.fetch_sub(1, Ordering::SeqCst);
-            }
+        let (flights, at_work, refused) = (Flights::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = || async {
+            let Some(_turn) = flights.turn(&["t", "a"]).await else {
+                refused.fetch_add(1, Ordering::SeqCst);
+                return;
+            };
+            assert_eq!(at_work.fetch_add(1, Ordering::SeqCst), 0);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            at_work.fetch_sub(1, Ordering::SeqCst);
         };
-        futures::future::join_all((0..5).map(|_| work("a"))).await;
-        assert!(flights.held().is_empty());
+        futures::future::join_all((0..MOST_WAITING + 3).map(|_| work())).await;
+        assert!(lock(&flights.0).is_empty());
+        assert_eq!(refused.load(Ordering::SeqCst), 2, "one works, eight wait");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn other_requests_and_other_tenants_do_not_wait_and_who_gives_up_leaves() {
+    async fn other_requests_do_not_wait_and_who_gives_up_leaves() {
         let flights = Flights::default();
-        let first = flights.turn("t", "a").await;
-        let others = (flights.turn("t", "b").await, flights.turn("u", "a").await);
-        assert!(tokio::time::timeout(Duration::from_secs(1), flights.turn("t", "a")).await.is_err());
-        assert_eq!(flights.held().len(), 3);
+        let first = flights.turn(&["t", "a"]).await;
+        let others = (flights.turn(&["t", "b"]).await, flights.turn(&["ta", ""]).await);
+        assert!(tokio::time::timeout(Duration::from_secs(1), flights.turn(&["t", "a"])).await.is_err());
+        assert_eq!(lock(&flights.0).len(), 3);
         drop((first, others));
-        assert!(flights.held().is_empty());
-        drop(flights.turn("t", "a").await);
-        assert!(flights.held().is_empty());
+        assert!(lock(&flights.0).is_empty());
+        drop(flights.turn(&["t", "a"]).await);
+        assert!(lock(&flights.0).is_empty());
     }
 }

@@ -10,6 +10,8 @@ use crate::folder::{self, Lock};
 use crate::keys::{Keys, PublicKeys};
 use crate::log::append::Start;
 use crate::log::head::{self, Found};
+use crate::log::line::{Frame, split};
+use crate::log::lines::Lines;
 use crate::log::{Disk, End, Files, Head, Log, Position, Scan, lines};
 use crate::record::Record;
 use crate::store::{Store, Tables};
@@ -88,7 +90,7 @@ impl LogEnd {
 /// Where the log of a ledger ends. Reads only.
 ///
 /// # Errors
-/// If a record before the end is damaged, or the log cannot be read.
+/// If a record before the end is damaged, whole ones follow it, or the log cannot be read.
 pub fn log_end(config: &LedgerConfig, keys: &PublicKeys) -> Result<LogEnd, LedgerError> {
     let dir = folder::log(&config.path);
     let head = head::read(&dir.join("HEAD"), keys)?.and_then(|found| found.head);
@@ -99,7 +101,30 @@ fn end_without_head(dir: &Path) -> Result<Position, LedgerError> {
     let nobody = Head { newest: Position::default(), slot: 0, other: None };
     let mut scan = Scan::new(dir, nobody, Position::default())?;
     while scan.record()?.is_some() {}
-    Ok(scan.finish()?.at)
+    let at = scan.finish()?.at;
+    nothing_follows(dir, &at)?;
+    Ok(at)
+}
+
+/// Refuses an end that is none: whole records after it say that one before them is damaged or gone, and whoever signed it
+/// would have the rest thrown away.
+fn nothing_follows(dir: &Path, end: &Position) -> Result<(), LedgerError> {
+    for segment in lines::list(dir)?.into_iter().filter(|segment| *segment >= end.segment) {
+        let from = if segment == end.segment { end.offset } else { 0 };
+        let unreadable = |e| LedgerError::io(&lines::path(dir, segment))(e);
+        let mut lines = Lines::open(dir, segment, from).map_err(unreadable)?;
+        while let Some(raw) = lines.read().map_err(unreadable)? {
+            let record = split(raw.bytes).filter(|_| raw.whole).and_then(|(_, json)| Frame::parse(json));
+            if let Some(Frame { seq, .. }) = record {
+                let what = format!(
+                    "record {} is damaged or missing, and record {seq} follows it: this is no end",
+                    end.seq + 1
+                );
+                return Err(LedgerError::damaged(lines::name(segment), what));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Signs a head where the log ends, which must be at record `last`. What was cut off stays lost; a damaged record before the
@@ -118,8 +143,9 @@ pub fn accept_end(config: &LedgerConfig, keys: &Keys, last: u64) -> Result<(), L
     }
     let dir = folder::log(&config.path);
     let slot = head::slot(&end_without_head(&dir)?, keys)?;
-    folder::write_whole(&dir.join("HEAD"), &[slot.clone(), slot].concat())?;
+    // First: tables beyond the end would refuse the next start, and nothing would be missing any more.
     remove(&folder::tables(&config.path))?;
+    folder::write_whole(&dir.join("HEAD"), &[slot.clone(), slot].concat())?;
     tracing::warn!(last, signed = end.signed, "the ledger's head was signed anew where the log ends");
     Ok(())
 }

@@ -59,7 +59,7 @@ pub struct CudaOptions {
 pub struct Found {
     /// Its number.
     pub number: u32,
-    /// For a person: name, machine code, driver.
+    /// For a person: name and driver.
     pub text: String,
 }
 
@@ -91,9 +91,9 @@ pub fn find(wanted: Option<u32>) -> Result<Vec<Found>, String> {
 fn describe(number: u32) -> Result<String, String> {
     let card = Card::of(number).map_err(|e| e.to_string())?;
     let capability = card.capability().map_err(|e| e.to_string())?;
-    let code = image::code_for(capability).map_err(|e| format!("{} ({}): {e}", card.id(), card.name()))?;
+    image::code_for(capability).map_err(|e| format!("{} ({}): {e}", card.id(), card.name()))?;
     let driver = driver::version().unwrap_or_else(|| "unknown".to_owned());
-    Ok(format!("{} ({}, {}, driver for CUDA {driver})", card.id(), card.name(), code.name))
+    Ok(format!("{} ({}, driver for CUDA {driver})", card.id(), card.name()))
 }
 
 /// cudarc panics where it cannot go on; nobody else's work may end with that.

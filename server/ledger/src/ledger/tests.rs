@@ -345,6 +345,10 @@ fn a_recent_check_leaves_the_rest_to_verify_and_an_end_can_be_accepted() {
     filled_as(&recent, &keys, 20..21);
     assert!(verify(dir.path(), keys.public(), &Options::default()).is_err());
 
+    // A damaged record in the middle is no end, however the head says otherwise.
+    let no_end = Ledger::log_end(&recent, keys.public()).unwrap_err().to_string();
+    assert!(no_end.contains("follows it: this is no end"), "{no_end}");
+
     std::fs::write(&path, &good[..good.len() / 2]).unwrap();
     assert!(Ledger::open(&recent, Arc::clone(&keys)).is_err());
     let end = Ledger::log_end(&recent, keys.public()).unwrap();
