@@ -369,10 +369,10 @@ impl Decider {
         caller: &Caller,
         call: &Call,
     ) -> Result<Option<Turn>, GatewayError> {
+        let again = !caller.surface.is_proxy() && self.keeps(written.request_id());
+        let Some(place) = place.filter(|_| again) else { return Ok(None) };
+        // The digest in it takes the whole request, so only where there is something to wait for.
         let key = written.key();
-        let Some(place) = place.filter(|_| !caller.surface.is_proxy() && self.keeps(&key)) else {
-            return Ok(None);
-        };
         let parts = [caller.tenant.as_str(), caller.name(), &place.chain, &key];
         let turn = self.site.flights.turn(&parts);
         // Without a turn, because too many wait, it is decided about as one more.

@@ -51,10 +51,15 @@ impl<'a> Written<'a> {
         self.digest.get_or_init(|| value_digest(self.json()))
     }
 
+    /// The id that the caller gave it; may be empty.
+    pub fn request_id(&self) -> &str {
+        &self.request.request_id
+    }
+
     /// What tells requests of a chain apart: an id may be used again for another action, as JSON-RPC clients do that
     /// count from 1 in every session. Empty for a request without an id.
     pub fn key(&self) -> String {
-        let id = &self.request.request_id;
+        let id = self.request_id();
         if id.is_empty() { String::new() } else { key(id, self.digest()) }
     }
 }

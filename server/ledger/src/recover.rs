@@ -93,8 +93,13 @@ impl LogEnd {
 /// If a record before the end is damaged, whole ones follow it, or the log cannot be read.
 pub fn log_end(config: &LedgerConfig, keys: &PublicKeys) -> Result<LogEnd, LedgerError> {
     let dir = folder::log(&config.path);
-    let head = head::read(&dir.join("HEAD"), keys)?.and_then(|found| found.head);
-    Ok(LogEnd { last: end_without_head(&dir)?.seq, signed: head.map(|head| head.newest.seq) })
+    Ok(LogEnd { last: end_without_head(&dir)?.seq, signed: signed(&dir, keys)? })
+}
+
+/// The record that the head signs for; absent where it cannot be read.
+fn signed(dir: &Path, keys: &PublicKeys) -> Result<Option<u64>, LedgerError> {
+    let found = read_head(dir, keys)?.and_then(|found| found.head);
+    Ok(found.map(|head| head.newest.seq))
 }
 
 fn end_without_head(dir: &Path) -> Result<Position, LedgerError> {
@@ -134,15 +139,16 @@ fn nothing_follows(dir: &Path, end: &Position) -> Result<(), LedgerError> {
 /// If the log ends elsewhere, nothing is missing, the log is damaged, or cannot be read or written.
 pub fn accept_end(config: &LedgerConfig, keys: &Keys, last: u64) -> Result<(), LedgerError> {
     let _lock = Lock::writer(&config.path)?;
-    let end = log_end(config, keys.public())?;
+    let dir = folder::log(&config.path);
+    let at = end_without_head(&dir)?;
+    let end = LogEnd { last: at.seq, signed: signed(&dir, keys.public())? };
     if end.last != last {
         return Err(LedgerError::damaged("log", format!("ends at record {}, and not at {last}", end.last)));
     }
     if !end.is_short() {
         return Err(LedgerError::damaged("log", "lacks nothing: its end is the signed one"));
     }
-    let dir = folder::log(&config.path);
-    let slot = head::slot(&end_without_head(&dir)?, keys)?;
+    let slot = head::slot(&at, keys)?;
     // First: tables beyond the end would refuse the next start, and nothing would be missing any more.
     remove(&folder::tables(&config.path))?;
     folder::write_whole(&dir.join("HEAD"), &[slot.clone(), slot].concat())?;
