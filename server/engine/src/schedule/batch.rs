@@ -89,7 +89,7 @@ impl<R, E> Queue<R, E> {
     fn draft(&mut self, top: Lane, encoder: usize, speed: Estimate, now: Instant) -> Option<Batch> {
         let below: Vec<Lane> = top.below().filter(|lane| self.has_work(*lane)).collect();
         let owed: Vec<usize> = below.iter().map(|lane| self.payable(*lane)).collect();
-        let budget = self.budget_at(&speed, top).saturating_sub(owed.iter().sum());
+        let budget = self.size(&speed, top).saturating_sub(owed.iter().sum());
         let batch = Batch { entries: Vec::new(), tokens: PerLane::default(), encoder, taken: now };
         let mut draft = Draft { batch, speed, total: 0, limit: None };
         self.fill(top, Allowance { tokens: budget, owed: false }, &mut draft);
@@ -105,6 +105,14 @@ impl<R, E> Queue<R, E> {
         }
         self.pay(&below, &draft);
         Some(draft.batch)
+    }
+
+    /// Tokens of a batch for a lane: no more than make it worth its overhead, since everybody in it waits for the last, and
+    /// whoever comes meanwhile for all of it. Of a long line a share is taken in any case: then it is throughput that shortens
+    /// the wait, and the overhead is measured on batches of all sizes, so that one that was taken to be small is put right.
+    fn size(&self, speed: &Estimate, lane: Lane) -> usize {
+        let share = self.lanes.of(lane).tokens / (2 * self.encoders.count().max(1));
+        self.budget_at(speed, lane).min(share.max(speed.worthwhile()))
     }
 
     /// What a lane is owed, as soon as that is enough for its next window.

@@ -11,6 +11,8 @@ use super::lane::{Lane, PerLane};
 const DECAY: f64 = 0.97;
 /// Lengths of batches must differ at least so much (variance over squared mean) to tell overhead from rate.
 const LEAST_SPREAD: f64 = 0.02;
+/// Share of a batch's time that may be overhead where a larger batch would have less of it.
+const FAIR_OVERHEAD: f64 = 0.1;
 /// Over how many seconds the load of a lane is remembered.
 const LOAD_SECONDS: f64 = 1.0;
 
@@ -81,6 +83,11 @@ impl Estimate {
         Duration::from_secs_f64(batches * self.overhead + tokens as f64 / self.rate)
     }
 
+    /// Tokens of a batch that is mostly work: with more, throughput hardly rises.
+    pub fn worthwhile(&self) -> usize {
+        ((1.0 / FAIR_OVERHEAD - 1.0) * self.overhead * self.rate) as usize
+    }
+
     /// Tokens of a batch that lasts `ms`; at least those of half the time, however large the overhead.
     pub fn tokens_in(&self, ms: f64) -> usize {
         let seconds = ms / 1e3;
@@ -146,6 +153,8 @@ mod tests {
             near(estimate.rate(), 20_000.0) && near(estimate.overhead().as_secs_f64(), 0.0005),
             "{estimate:?}"
         );
+        // 90 tokens last 4.5 ms, and half a millisecond is overhead.
+        assert!(near(estimate.worthwhile() as f64, 90.0), "{}", estimate.worthwhile());
     }
 
     #[test]

@@ -12,6 +12,9 @@
 //! longer than a batch; a text is answered when its last window is. Equal texts are one item, whoever asked; a request is
 //! answered when all its texts are.
 //!
+//! **Size.** A batch is as large as makes it worth its overhead, which on a processor is a text or two and on a GPU hundreds; where
+//! many texts wait, half of them, up to the milliseconds of the configuration.
+//!
 //! **Lanes.** A batch is filled from the highest lane that has work. What is below rides along in two cases only, so that a
 //! batch for enforcement is not made longer by work that nobody is in a hurry for: as many tokens as last no longer than the
 //! fixed overhead of a batch of their own (free on a GPU, next to nothing on a CPU), and those that the lane is owed because
