@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::rarity::Rarity;
 use crate::vectors::{dot, normalize};
 
 /// Pooled vectors of ordinary requests and ordinary actions that have nothing to do with one another.
@@ -17,6 +18,9 @@ pub struct Bank {
     pub requests: Rows,
     /// Actions.
     pub actions: Rows,
+    /// How rare words are in such texts; absent in banks that were made without, and then all weigh the same.
+    #[serde(default, skip_serializing_if = "Rarity::is_empty")]
+    pub rarity: Rarity,
 }
 
 /// Vectors `[rows, width]` of length 1, row by row. In JSON one signed byte for each number, as base64: the length is
@@ -108,7 +112,7 @@ mod tests {
 
     fn bank() -> Bank {
         let requests = Rows::new(2, &[vec![1.0, 0.0], vec![0.6, 0.8]]);
-        Bank { requests, actions: Rows::default() }
+        Bank { requests, rarity: Rarity::of(["pay the rent"]), ..Bank::default() }
     }
 
     #[test]

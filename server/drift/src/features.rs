@@ -7,10 +7,11 @@
 use crate::bank::Bank;
 use crate::grounding::{Grounding, Sources, ValueGrade, by_argument, ground, worst_by_argument};
 use crate::prepare::Prepared;
+use crate::rarity::word_around;
 use crate::render::Segment;
 use crate::score::IntentIndex;
 use crate::source::SourceIndex;
-use crate::vectors::{Matches, TextVectors, Window, mean};
+use crate::vectors::{Matches, TextVectors, Window, mean, weighted_mean};
 use crate::verb::verb_match;
 
 /// A feature's name and direction.
@@ -39,26 +40,31 @@ pub const FEATURES: [Feature; COUNT] = [
         "late_mean",
         -1.0,
         false,
-        "mean best cosine of the action's tokens with the request's, worst window",
+        "mean best cosine of the action's tokens with the request's, by how rare their words are, worst window",
     ),
-    feature("weakest_parts", -1.0, false, "the same, by part of the action; mean of the three weakest parts"),
-    feature("weakest_part", -1.0, false, "the same, weakest part alone"),
-    feature("clause_coverage", -1.0, false, "mean best cosine of the best clause's tokens with the action's"),
+    feature(
+        "late_low",
+        -1.0,
+        false,
+        "the best cosine below which a fifth of those tokens stay, worst window",
+    ),
+    feature("weakest_part", -1.0, false, "mean best cosine of the tokens of the weakest part"),
+    feature(
+        "clause_coverage",
+        -1.0,
+        false,
+        "mean best cosine of the best clause's tokens with the action's, by how rare their words are",
+    ),
     feature("hub_cosine", -1.0, false, "cosine corrected by how near both are to strangers"),
     feature("word_coverage", -1.0, false, "share of the words of tool and values that stand in the request"),
     feature(
         "ungrounded",
         1.0,
         true,
-        "sum over arguments of what is not covered by request or trusted context",
+        "ln(1 + sum over arguments of what is not covered by request or trusted context)",
     ),
-    feature("new_words", 1.0, true, "root of the number of words in values that stand in neither"),
-    feature(
-        "destinations",
-        1.0,
-        true,
-        "the same sum over arguments that say where something goes, or for whom",
-    ),
+    feature("new_words", 1.0, true, "ln(1 + number of words in values that stand in neither)"),
+    feature("destinations", 1.0, true, "that sum over arguments that say where something goes, or for whom"),
     feature("verb", -1.0, false, "1 if the request holds a word for what the tool does"),
     feature("verb_exact", -1.0, false, "1 if the request holds the tool's own verb"),
     feature("quoted", 1.0, true, "words copied from the request beyond what a call needs, in tens"),
@@ -115,14 +121,15 @@ pub struct Measured<'a> {
 const UNGROUNDED_CAP: f32 = 6.0;
 const NEW_WORDS_CAP: f32 = 16.0;
 const QUOTED_CAP: f32 = 3.0;
-/// Parts that are looked at together: a call has a tool, a destination and a content.
-const WEAKEST_PARTS: usize = 3;
+/// One in so many tokens is below `late_low`.
+const LOW: usize = 5;
 
 /// Measures one action.
 pub fn measure(input: Measured<'_>) -> Features {
     let (intent, action) = (input.intent, &input.prepared.action);
     let source = &intent.text.source;
     let matches = input.vectors.matches(&intent.vectors);
+    let weights = input.bank.rarity.of_tokens(&input.prepared.main.text, input.vectors.windows());
     let sources = Sources { intent: source, trusted: input.trusted, untrusted: input.untrusted };
     let grounding = ground(action, &input.prepared.stripped, sources);
     let parts = segment_means(&input.prepared.main.segments, input.vectors.windows(), &matches.ours);
@@ -130,8 +137,8 @@ pub fn measure(input: Measured<'_>) -> Features {
     let verb = verb_match(&action.tool, source);
     let similarity = input.vectors.cosine(&intent.vectors);
     let values = [
-        matches.ours.iter().filter_map(|m| mean(m)).min_by(f32::total_cmp),
-        weakest_mean(parts.iter().map(|p| p.1).collect()),
+        late_mean(&matches.ours, &weights),
+        matches.ours.iter().filter_map(|m| low(m)).min_by(f32::total_cmp),
         weakest.as_ref().map(|w| w.1),
         clause_coverage(intent, &matches),
         similarity.map(|cosine| hub_cosine(cosine, input)),
@@ -159,20 +166,25 @@ fn segment_means(segments: &[Segment], windows: &[Window], matches: &[Vec<f32>])
     segments.iter().filter_map(mean_of).collect()
 }
 
-fn weakest_mean(mut values: Vec<f32>) -> Option<f32> {
-    values.sort_by(f32::total_cmp);
-    values.truncate(WEAKEST_PARTS);
-    mean(&values)
+/// Of the window that has least in common with the request.
+fn late_mean(matches: &[Vec<f32>], weights: &[Vec<f32>]) -> Option<f32> {
+    let windows = matches.iter().zip(weights);
+    windows.filter_map(|(m, w)| weighted_mean(m.iter().zip(w))).min_by(f32::total_cmp)
+}
+
+fn low(matches: &[f32]) -> Option<f32> {
+    let mut sorted = matches.to_vec();
+    sorted.sort_unstable_by(f32::total_cmp);
+    sorted.get(sorted.len().saturating_sub(1) / LOW).copied()
 }
 
 /// How well the best clause of the request is covered by the action: a request may ask for several things, and an
 /// action that does one of them is aligned.
 fn clause_coverage(intent: &IntentIndex, matches: &Matches) -> Option<f32> {
     let clause = |range: &std::ops::Range<usize>| {
-        let tokens =
-            intent.vectors.windows().iter().zip(&matches.theirs).flat_map(|(w, m)| w.offsets.iter().zip(m));
-        let values: Vec<f32> = tokens.filter(|(o, _)| range.contains(&o.start)).map(|(_, s)| *s).collect();
-        mean(&values)
+        let windows = intent.vectors.windows().iter().zip(matches.theirs.iter().zip(&intent.weights));
+        let tokens = windows.flat_map(|(window, (m, w))| window.offsets.iter().zip(m.iter().zip(w)));
+        weighted_mean(tokens.filter(|(offset, _)| range.contains(&offset.start)).map(|(_, pair)| pair))
     };
     intent.text.clauses.iter().filter_map(clause).max_by(f32::total_cmp)
 }
@@ -182,16 +194,18 @@ fn hub_cosine(cosine: f32, input: Measured<'_>) -> f32 {
     2.0 * cosine - near.max_by(f32::total_cmp).unwrap_or(0.0) - input.intent.near_actions
 }
 
-/// What is missing, argument by argument: an argument that is covered takes nothing off the sum.
+/// What is missing, argument by argument: an argument that is covered takes nothing off the sum. The second that is missing
+/// says less than the first: a call with many arguments, ids that an agent looked up above all, is little worse for having
+/// them.
 fn ungrounded(values: &[ValueGrade]) -> Option<f32> {
     let arguments = by_argument(values, ValueGrade::pure);
     let missing: f32 = arguments.iter().map(|(_, grade)| 1.0 - grade).sum();
-    (!arguments.is_empty()).then(|| missing.min(UNGROUNDED_CAP))
+    (!arguments.is_empty()).then(|| missing.min(UNGROUNDED_CAP).ln_1p())
 }
 
 fn new_words(values: &[ValueGrade]) -> Option<f32> {
     let words: usize = values.iter().filter(|v| v.counts).map(|v| v.new_words).sum();
-    values.iter().any(|v| v.counts).then(|| (words as f32).min(NEW_WORDS_CAP).sqrt())
+    values.iter().any(|v| v.counts).then(|| (words as f32).min(NEW_WORDS_CAP).ln_1p())
 }
 
 /// Words in the name of an argument that says where something goes, or for whom. Ids are not among them: an agent looks
@@ -282,15 +296,6 @@ fn unmatched_words(input: Measured<'_>, matches: &[Vec<f32>]) -> Vec<String> {
     named
 }
 
-fn word_around(text: &str, at: usize) -> std::ops::Range<usize> {
-    let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at..).unwrap_or_default());
-    let start = before
-        .rfind(|c: char| !c.is_alphanumeric())
-        .map_or(0, |i| i + before.get(i..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
-    let length = after.find(|c: char| !c.is_alphanumeric()).unwrap_or(after.len());
-    start..at + length
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,10 +321,16 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_found_around_a_token() {
-        let text = "pay évidence-x now";
-        let at = text.find("dence").unwrap();
-        assert_eq!(&text[word_around(text, at)], "évidence");
+    fn a_fifth_of_the_tokens_is_below_the_low_one() {
+        let tokens: Vec<f32> = (0..11).rev().map(|i| i as f32).collect();
+        assert_eq!((low(&tokens), low(&[0.5]), low(&[])), (Some(2.0), Some(0.5), None));
+    }
+
+    #[test]
+    fn the_window_with_least_in_common_counts_and_rare_words_count_more() {
+        let matches = [vec![1.0, 0.0], vec![0.6, 0.6]];
+        assert_eq!(late_mean(&matches, &[vec![3.0, 1.0], vec![1.0, 1.0]]), Some(0.6));
+        assert_eq!(late_mean(&matches, &[vec![1.0, 3.0], vec![1.0, 1.0]]), Some(0.25));
     }
 
     #[test]

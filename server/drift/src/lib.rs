@@ -30,6 +30,7 @@ pub mod per_effect;
 pub mod policy;
 pub mod prepare;
 pub mod quote;
+pub mod rarity;
 pub mod render;
 pub mod score;
 pub mod source;

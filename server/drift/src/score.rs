@@ -20,6 +20,8 @@ pub struct IntentIndex {
     pub vectors: TextVectors,
     /// How near it is to ordinary actions that have nothing to do with it; see [`Bank`].
     pub near_actions: f32,
+    /// How much each token of each window says; see [`Rarity`](crate::rarity::Rarity).
+    pub weights: Vec<Vec<f32>>,
     /// Whether the end of a very long request has no vectors.
     pub truncated: bool,
 }
@@ -28,12 +30,14 @@ impl IntentIndex {
     /// Puts text and vectors together.
     pub fn new(text: IntentText, vectors: TextVectors, truncated: bool, bank: &Bank) -> Self {
         let near = vectors.windows().iter().map(|w| bank.near_actions(&w.pooled)).max_by(f32::total_cmp);
-        Self { text, vectors, near_actions: near.unwrap_or(0.0), truncated }
+        let weights = bank.rarity.of_tokens(&text.text, vectors.windows());
+        Self { text, vectors, near_actions: near.unwrap_or(0.0), weights, truncated }
     }
 
     /// Bytes held, roughly.
     pub fn bytes(&self) -> usize {
-        self.vectors.bytes() + self.text.bytes()
+        let weights: usize = self.weights.iter().map(|window| size_of_val(window.as_slice())).sum();
+        self.vectors.bytes() + self.text.bytes() + weights
     }
 }
 

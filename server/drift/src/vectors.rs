@@ -167,6 +167,16 @@ fn total(sums: f32x8) -> f32 {
     sums.to_array().iter().sum()
 }
 
+/// Mean of values with their weights; where nothing weighs anything, the plain one. `None` of none.
+pub(crate) fn weighted_mean<'a>(pairs: impl Iterator<Item = (&'a f32, &'a f32)> + Clone) -> Option<f32> {
+    let (sum, weight) = pairs.clone().fold((0.0, 0.0), |(sum, all), (x, w)| (sum + x * w, all + w));
+    if weight > 0.0 {
+        return Some(sum / weight);
+    }
+    let (sum, count) = pairs.fold((0.0, 0), |(sum, n), (x, _)| (sum + x, n + 1));
+    (count > 0).then(|| sum / count as f32)
+}
+
 /// Mean, or `None` of nothing.
 pub fn mean(values: &[f32]) -> Option<f32> {
     (!values.is_empty()).then(|| values.iter().sum::<f32>() / values.len() as f32)

@@ -1,8 +1,9 @@
-//! The reference bank: requests and actions of the training data, as strangers to any other.
+//! The reference bank: requests and actions of the training data, as strangers to any other, and how common words are in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rhumb_drift::bank::{Bank, Rows};
+use rhumb_drift::rarity::Rarity;
 use rhumb_drift::{IntentText, Prepared};
 use rhumb_engine::{Call, Engine};
 
@@ -32,7 +33,20 @@ pub async fn of(engine: &Engine, lines: &[Labelled]) -> Result<Bank, Failure> {
         actions.push(embed(action.main.text).await?);
     }
     let width = engine.info().width;
-    Ok(Bank { requests: Rows::new(width, &requests), actions: Rows::new(width, &actions) })
+    Ok(Bank {
+        requests: Rows::new(width, &requests),
+        actions: Rows::new(width, &actions),
+        rarity: rarity(lines),
+    })
+}
+
+/// Of all requests and of all actions, as they are rendered, each different text once.
+fn rarity(lines: &[Labelled]) -> Rarity {
+    let render = |line: &Labelled| Prepared::of(&line.input.action, &IntentText::default(), BYTES).main.text;
+    let requests: BTreeSet<&str> = lines.iter().map(|line| line.input.intent.text.as_str()).collect();
+    let requests: BTreeSet<String> = requests.into_iter().map(|text| IntentText::of(text).text).collect();
+    let actions: BTreeSet<String> = lines.iter().map(render).collect();
+    Rarity::of(requests.iter().chain(&actions).map(String::as_str))
 }
 
 /// By digest of the request, so that neither order nor number of the lines decides.
