@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rhumb_proto::v1::{
     Action, Binding, Hop, HopScore, ScoreBatchRequest, ScoreChainRequest, ScoreRequest, ScoreResponse,
-    Status, Verdict,
+    Status, Verdict, VerifyLedgerRequest,
 };
 use rhumb_tests::samples::{aligned, drifted, fresh, message};
 use rhumb_tests::score::lines;
@@ -180,6 +180,29 @@ async fn a_chain_names_the_hop_where_drift_began() {
     );
     let good = client.score_chain(chain(vec![hop("a", &aligned("1"))])).await.unwrap().into_inner();
     assert_eq!((good.first_drifted_hop, good.first_drifted_agent.as_str()), (None, ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_is_scored_again_is_recorded_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&format!("{PATIENT}[ledger]\npath = {:?}\n", folder.path())).await;
+    let mut client = server.client().await;
+    let mut ledger = server.ledger().await;
+    let mut hops = vec![hop("a", &aligned("1")), hop("b", &drifted("2")), hop("c", &aligned(""))];
+    let mut recorded = Vec::new();
+    for more in [None, None, Some(hop("d", &aligned("4")))] {
+        hops.extend(more);
+        let answer = client.score_chain(chain(hops.clone())).await.unwrap().into_inner();
+        assert_eq!(answer.first_drifted_hop, Some(2));
+        let ids: Vec<String> = answer.hops.into_iter().map(|hop| hop.score.unwrap().decision_id).collect();
+        let verified = ledger.verify_ledger(VerifyLedgerRequest {}).await.unwrap().into_inner();
+        recorded.push((ids, verified.head_sequence));
+    }
+    let [(first, _), (again, one), (longer, two)] = &recorded[..] else { panic!("{recorded:?}") };
+    assert!(first[..2] == again[..2] && first[..2] == longer[..2], "{recorded:?}");
+    assert!(first[2] != again[2], "without an id nothing says that it is the same: {recorded:?}");
+    // The last call adds the hop without an id once more, and the new one.
+    assert_eq!((longer.len(), two - one), (4, 2), "{recorded:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,20 +63,31 @@ pub async fn score_chain(
         decider.place_in(&mut tracker, &hop.place, &hop.request, "", draft, &hop.ruling);
         draft.ruled(&hop.ruling, policies.id());
     }
-    let told = record(decider, drafts, caller).await?;
+    let told = record(decider, drafts, &anchor, policies.id(), caller).await?;
     Ok(response(decider, &request, principal(&anchor, &request), &tracker, told))
 }
 
-/// Records all hops, or none.
+/// Records all hops, or none. A hop that is recorded already, because a caller asks again or with more hops, has the answer
+/// that was given, if it is the same now.
 async fn record(
     decider: &Decider,
     drafts: Vec<(Asked, Draft)>,
+    anchor: &Result<Anchor, NoAnchor>,
+    policy: &str,
     caller: &Caller,
 ) -> Result<Vec<(Place, v1::ScoreResponse)>, GatewayError> {
     let chain = drafts.first().map(|(hop, _)| hop.place.chain.clone());
     let (mut decisions, mut told) = (Vec::new(), Vec::with_capacity(drafts.len()));
     for (hop, mut draft) in drafts {
         let written = Written::of(&hop.request);
+        let earlier = match anchor {
+            Ok(anchor) => decider.answered(&hop.request, &written, &hop.place, anchor, policy, caller)?,
+            Err(_) => None,
+        };
+        if let Some(earlier) = earlier.filter(|earlier| says_the_same(earlier, &draft.response)) {
+            told.push((hop.place, earlier));
+            continue;
+        }
         decisions.extend(decider.decision(&written, caller, Some(&hop.place), &mut draft)?);
         told.push((hop.place, draft.response));
     }
@@ -88,6 +99,14 @@ async fn record(
         decider.site().live.forget(caller.tenant.as_str(), &chain);
     }
     Ok(told)
+}
+
+/// Whether an answer that was given before still holds: limits of an intent end, and tools change.
+fn says_the_same(earlier: &v1::ScoreResponse, now: &v1::ScoreResponse) -> bool {
+    let said = |answer: &v1::ScoreResponse| {
+        (answer.verdict, answer.status, answer.reason_code.clone(), answer.drift.map(f64::to_bits))
+    };
+    said(earlier) == said(now)
 }
 
 fn principal(anchor: &Result<Anchor, NoAnchor>, request: &ScoreChainRequest) -> String {

@@ -391,7 +391,7 @@ impl Decider {
     }
 
     /// The recorded answer, where this request was answered before as part of its chain.
-    fn answered(
+    pub(crate) fn answered(
         &self,
         request: &v1::ScoreRequest,
         written: &Written<'_>,

@@ -63,9 +63,13 @@ fn look() -> Result<(), String> {
     }
     let (name, library) = names.iter().find_map(|name| Some((name, open(name)?))).ok_or_else(|| {
         let path = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
+        // The name that the driver's packages install; of the others nobody needs a list.
+        let usual = names.iter().find(|name| name.ends_with(".so.1")).or(names.first());
         format!(
-            "no NVIDIA driver: none of {} is in the system's library folders or in LD_LIBRARY_PATH ({path:?})",
-            names.join(", ")
+            "no NVIDIA driver: {}, or another of its {} names, is neither in the system's library folders nor in \
+             LD_LIBRARY_PATH ({path:?})",
+            usual.map_or("libcuda", String::as_str),
+            names.len()
         )
     })?;
     let missing: Vec<&str> = SYMBOLS.into_iter().filter(|symbol| !has(&library, symbol)).collect();
