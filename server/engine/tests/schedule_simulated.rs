@@ -596,6 +596,37 @@ async fn tenants_are_forgotten_when_they_have_nothing_to_come() {
     .await;
 }
 
+/// One text of `tokens` for enforcement.
+fn asked(id: u64, tokens: usize) -> Request<u64> {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&id.to_le_bytes());
+    Request {
+        lane: Lane::Enforcement,
+        tenant: Tenant::new("t").unwrap(),
+        deadline: None,
+        admission: Admission::Refuse,
+        texts: vec![Text { key, windows: vec![vec![0; tokens]].into() }],
+        reply: id,
+    }
+}
+
+#[test]
+fn a_batch_holds_what_pays_and_of_a_long_line_half() {
+    // Ten tokens take a millisecond. With an overhead of three, 270 tokens are nine tenths work; without, any number is.
+    for (overhead_ms, waiting, expected) in [(3, 6, 6), (0, 1, 1), (0, 2, 1), (0, 6, 3), (3, 40, 20)] {
+        let config = EngineConfig { batch_ms: 1000.0, ..EngineConfig::default() };
+        let (mut queue, start): (Queue<u64, ()>, _) = (Queue::new(&config, 1), Instant::now());
+        for tokens in [20, 160] {
+            queue.observe(0, tokens, Duration::from_millis(overhead_ms + tokens as u64 / 10));
+        }
+        (0..waiting).for_each(|id| {
+            queue.push(asked(id, 30), start).unwrap();
+        });
+        let batch = queue.take(0, start).unwrap();
+        assert_eq!(batch.entries.len(), expected, "overhead {overhead_ms} ms, {waiting} waiting");
+    }
+}
+
 /// `cargo test --release -p rhumb-engine --test schedule_simulated -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement"]
