@@ -204,6 +204,7 @@ async fn a_new_policy_takes_hold_without_a_lost_request_and_a_broken_one_does_no
     loaded(answered.load(Ordering::Relaxed) + 2).await;
     ended.store(true, Ordering::Relaxed);
     load.await.unwrap();
+    assert!(answered.load(Ordering::Relaxed) > 2);
 }
 
 #[test]
