@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use crate::accepted;
 use crate::config::{Durability, LedgerConfig};
 use crate::error::LedgerError;
 use crate::folder;
@@ -91,8 +92,13 @@ impl Ledger {
     pub(crate) fn on(config: &LedgerConfig, keys: &Keys, opened: Opened) -> Result<Self, LedgerError> {
         let dir = folder::log(&config.path);
         let (tables, texts) = (opened.tables, opened.texts);
-        let writer = Writer::new(opened.log, tables, texts, rules(config), Some(&dir));
-        Self::start(writer, keys, Some(dir), Some(opened.lock), config.queue)
+        let has_accepted = !opened.accepted.is_empty();
+        let writer = Writer::new(opened.log, tables, texts, rules(config), Some(&dir)).after(opened.accepted);
+        let ledger = Self::start(writer, keys, Some(dir.clone()), Some(opened.lock), config.queue)?;
+        if has_accepted {
+            accepted::forget(&dir)?;
+        }
+        Ok(ledger)
     }
 
     /// A ledger for a server that keeps none: intents and bindings live as long as it, decisions are not kept.

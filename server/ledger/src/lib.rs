@@ -4,6 +4,7 @@
 //! of the chain is signed with every commit. Everything that is looked up ([`tables`]) is made from the log by
 //! replaying it and can be made again. One thread writes both.
 
+mod accepted;
 mod apply;
 pub mod config;
 pub mod error;

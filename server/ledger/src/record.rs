@@ -47,6 +47,8 @@ pub enum Event {
     TextErased(Retired),
     /// A server opened the ledger.
     Opened(Opened),
+    /// A person accepted that the log ends before its signed end.
+    EndAccepted(EndAccepted),
     /// The first record of a file of the log.
     Segment(SegmentBegun),
 }
@@ -339,6 +341,18 @@ pub struct Opened {
     pub version: String,
     /// `keep`, `encrypt` or `digest`.
     pub text: String,
+}
+
+/// A person accepted that the log ends before its signed end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndAccepted {
+    /// The last record that was there.
+    pub last: u64,
+    /// The last one that was signed for; absent where that could not be read.
+    pub signed: Option<u64>,
+    /// When, in milliseconds since 1970.
+    pub time_ms: u64,
 }
 
 /// A file of the log begins.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::accepted;
 use crate::apply;
 use crate::config::{LedgerConfig, StartCheck};
 use crate::error::LedgerError;
@@ -13,9 +14,10 @@ use crate::log::head::{self, Found};
 use crate::log::line::{Frame, split};
 use crate::log::lines::Lines;
 use crate::log::{Disk, End, Files, Head, Log, Position, Scan, lines};
-use crate::record::Record;
+use crate::record::{EndAccepted, Record};
 use crate::store::{Store, Tables};
 use crate::text::Texts;
+use crate::writer::now_ms;
 
 /// Records that are replayed into the tables in one commit.
 const REPLAY: usize = 1000;
@@ -28,6 +30,8 @@ pub struct Opened {
     pub tables: Arc<Tables>,
     /// The keys of texts.
     pub texts: Arc<Texts>,
+    /// Ends that were accepted since the last start.
+    pub accepted: Vec<EndAccepted>,
     /// Held as long as the log is written.
     pub lock: Lock,
 }
@@ -53,6 +57,7 @@ pub(crate) fn open_on(
     let texts = Arc::new(Texts::open(root, config.text, &config.text_key_path())?);
     let dir = folder::log(root);
     let head = head(&dir, keys)?;
+    let accepted = accepted::unrecorded(&dir, head.newest.seq)?;
     let (store, end) = agree(config, &dir, head)?;
     if end.tail_bytes > 0 {
         tracing::warn!(
@@ -68,7 +73,7 @@ pub(crate) fn open_on(
     let disk = on(Files::open(&dir, end.at.segment, end.at.offset)?);
     let start = Start { at: end.at, time_ms: end.time_ms, slot: 1 - head.slot };
     let log = Log::new(disk, Arc::clone(keys), Arc::clone(&texts), config.durability, start);
-    Ok(Opened { log, tables: Arc::new(Tables::Disk(Box::new(store))), texts, lock })
+    Ok(Opened { log, tables: Arc::new(Tables::Disk(Box::new(store))), texts, accepted, lock })
 }
 
 /// Where a log ends, and where it should.
@@ -133,7 +138,8 @@ fn nothing_follows(dir: &Path, end: &Position) -> Result<(), LedgerError> {
 }
 
 /// Signs a head where the log ends, which must be at record `last`. What was cut off stays lost; a damaged record before the
-/// end is still an error. The tables may know of what is lost: they go, and are made again at the next start.
+/// end is still an error. The tables may know of what is lost: they go, and are made again at the next start, which also
+/// records that the end was accepted.
 ///
 /// # Errors
 /// If the log ends elsewhere, nothing is missing, the log is damaged, or cannot be read or written.
@@ -149,7 +155,8 @@ pub fn accept_end(config: &LedgerConfig, keys: &Keys, last: u64) -> Result<(), L
         return Err(LedgerError::damaged("log", "lacks nothing: its end is the signed one"));
     }
     let slot = head::slot(&at, keys)?;
-    // First: tables beyond the end would refuse the next start, and nothing would be missing any more.
+    accepted::note(&dir, EndAccepted { last, signed: end.signed, time_ms: now_ms() })?;
+    // Before the head: tables beyond the end would refuse the next start, and nothing would be missing any more.
     remove(&folder::tables(&config.path))?;
     folder::write_whole(&dir.join("HEAD"), &[slot.clone(), slot].concat())?;
     tracing::warn!(last, signed = end.signed, "the ledger's head was signed anew where the log ends");

@@ -358,8 +358,13 @@ fn a_recent_check_leaves_the_rest_to_verify_and_an_end_can_be_accepted() {
     Ledger::accept_end(&recent, &keys, last).unwrap();
     assert!(Ledger::accept_end(&recent, &keys, last).unwrap_err().to_string().contains("lacks nothing"));
     filled_as(&recent, &keys, 30..31);
+    filled_as(&recent, &keys, 31..32);
     let verified = verify(dir.path(), keys.public(), &Options::default()).unwrap();
     assert!(last > 5 && verified.head_seq > last);
+    let log = std::fs::read_to_string(&path).unwrap();
+    let accepted = format!("\"end_accepted\",\"data\":{{\"last\":{last},\"signed\":{}", end.signed.unwrap());
+    assert_eq!(log.matches(&accepted).count(), 1, "{log}");
+    assert!(!dir.path().join("log/ACCEPTED").exists());
 }
 
 #[tokio::test]

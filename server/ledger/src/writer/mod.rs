@@ -23,7 +23,7 @@ use crate::apply;
 use crate::error::LedgerError;
 use crate::keys::Keys;
 use crate::log::{Log, Place};
-use crate::record::{Event, Opened, Record};
+use crate::record::{EndAccepted, Event, Opened, Record};
 use crate::store::Tables;
 use crate::tables::Write;
 use crate::text::Texts;
@@ -65,6 +65,8 @@ pub struct Writer {
     pub rules: Rules,
     /// Whether decisions are kept.
     pub kept: bool,
+    /// Ends that were accepted before the ledger was opened.
+    accepted: Vec<EndAccepted>,
     retention: Option<Retention>,
     checkpointed: Instant,
     synced: Instant,
@@ -89,10 +91,27 @@ impl Writer {
         let now = Instant::now();
         let retention = dir.map(|dir| Retention::new(dir, &rules));
         let kept = dir.is_some();
-        Self { log, tables, texts, rules, kept, retention, checkpointed: now, synced: now, dirty: false }
+        Self {
+            log,
+            tables,
+            texts,
+            rules,
+            kept,
+            accepted: Vec::new(),
+            retention,
+            checkpointed: now,
+            synced: now,
+            dirty: false,
+        }
     }
 
-    /// Records that a server opened the ledger, and makes both slots of the head good.
+    /// That a person accepted these ends is recorded when it opens.
+    #[must_use]
+    pub fn after(self, accepted: Vec<EndAccepted>) -> Self {
+        Self { accepted, ..self }
+    }
+
+    /// Records that a server opened the ledger, and what was accepted before it did, and makes both slots of the head good.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -102,6 +121,9 @@ impl Writer {
             self.make_room(tables)?;
             if apply::key_introduced(tables)?.as_deref() != Some(keys.kid()) {
                 self.add(Event::Key(keys.introduced()), tables)?;
+            }
+            for end in std::mem::take(&mut self.accepted) {
+                self.add(Event::EndAccepted(end), tables)?;
             }
             let version = env!("CARGO_PKG_VERSION").to_owned();
             self.add(Event::Opened(Opened { version, text: self.texts.mode().name().to_owned() }), tables)?;
