@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rhumb_proto::v1::{
-    Action, Binding, Hop, HopScore, ScoreBatchRequest, ScoreChainRequest, ScoreRequest, ScoreResponse,
-    Status, Verdict, VerifyLedgerRequest,
+    Action, Binding, Hop, HopScore, ScoreBatchRequest, ScoreChainRequest, ScoreChainResponse, ScoreRequest,
+    ScoreResponse, Status, Verdict, VerifyLedgerRequest,
 };
 use rhumb_tests::samples::{aligned, drifted, fresh, message};
 use rhumb_tests::score::lines;
@@ -199,10 +199,32 @@ async fn a_chain_that_is_scored_again_is_recorded_once() {
         recorded.push((ids, verified.head_sequence));
     }
     let [(first, _), (again, one), (longer, two)] = &recorded[..] else { panic!("{recorded:?}") };
-    assert!(first[..2] == again[..2] && first[..2] == longer[..2], "{recorded:?}");
-    assert!(first[2] != again[2], "without an id nothing says that it is the same: {recorded:?}");
-    // The last call adds the hop without an id once more, and the new one.
-    assert_eq!((longer.len(), two - one), (4, 2), "{recorded:?}");
+    assert!(first == again && first[..] == longer[..3], "{recorded:?}");
+    // The last call adds the new hop.
+    assert_eq!((longer.len(), two - one), (4, 1), "{recorded:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_is_scored_several_times_at_once_is_recorded_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&format!("{PATIENT}[ledger]\npath = {:?}\n", folder.path())).await;
+    // Two hops of one id, and one without.
+    let hops = vec![hop("a", &aligned("1")), hop("b", &aligned("1")), hop("c", &fresh("", "Ana"))];
+    let client = server.client().await;
+    let mut ledger = server.ledger().await;
+    let before = ledger.verify_ledger(VerifyLedgerRequest {}).await.unwrap().into_inner().head_sequence;
+    let score = |_| {
+        let (mut client, hops) = (client.clone(), hops.clone());
+        async move { client.score_chain(chain(hops)).await.unwrap().into_inner() }
+    };
+    let answers = futures::future::join_all((0..6).map(score)).await;
+    let ids = |answer: ScoreChainResponse| -> Vec<String> {
+        answer.hops.into_iter().map(|hop| hop.score.unwrap().decision_id).collect()
+    };
+    let distinct: BTreeSet<Vec<String>> = answers.into_iter().map(ids).collect();
+    assert_eq!(distinct.len(), 1, "{distinct:?}");
+    let after = ledger.verify_ledger(VerifyLedgerRequest {}).await.unwrap().into_inner().head_sequence;
+    assert_eq!(after - before, 3, "each hop once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

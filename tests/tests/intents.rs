@@ -168,6 +168,32 @@ async fn an_earlier_answer_does_not_outlive_what_it_rested_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_same_action_again_is_flagged_within_the_window_and_a_retry_is_not() {
+    let site = Site::open("[intents]\nreplay_window_s = 600\n").await;
+    let (one, other) = (site.register(BILL).await, site.register(BILL).await);
+    let again = |id: &str, token: &str| ScoreRequest {
+        request_id: id.into(),
+        ..with_intent(Intent { token: token.into(), ..Intent::default() })
+    };
+    let first = site.score(again("1", &one.token)).await;
+    assert_eq!((first.verdict(), first.reason_code.as_str()), (Verdict::Allow, "aligned"));
+    assert_eq!(site.score(again("1", &one.token)).await, first, "a retry has the answer that was given");
+    let replayed = site.score(again("2", &one.token)).await;
+    assert_eq!((replayed.verdict(), replayed.reason_code.as_str()), (Verdict::Warn, "action_replayed"));
+    assert_eq!(replayed.drift, first.drift, "the score is what it is");
+    assert!(replayed.evidence.unwrap().findings.contains(&"action_replayed".to_owned()));
+    let elsewhere = site.score(again("3", &other.token)).await;
+    assert_eq!(elsewhere.reason_code, "aligned", "another chain");
+    let different = ScoreRequest { action: message(&drifted("4")).action, ..again("4", &one.token) };
+    assert_eq!(site.score(different).await.reason_code, "intent_drift");
+    let without = Site::open("").await;
+    let token = without.register(BILL).await.token;
+    for id in ["1", "2"] {
+        assert_eq!(without.score(again(id, &token)).await.reason_code, "aligned", "off by default");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_acts_is_what_the_token_says() {
     let site = Site::open("").await;
     let registered = site.register(BILL).await;

@@ -3,20 +3,26 @@
 //! Such a chain is judged by itself: what came before under the same id plays no part. Its decisions are recorded, and count
 //! for the hops that come after it.
 
+use std::collections::{HashMap, HashSet};
+
 use futures::stream::{self, StreamExt as _};
 use rhumb_drift::{ChainTracker, InputError};
 use rhumb_engine::{Call, EngineError, ScoreInput};
 use rhumb_ledger::intent::carriers::{Anchor, NoAnchor};
 use rhumb_ledger::intent::config::Provenance;
+use rhumb_ledger::{Decision, LedgerError, Stored};
 use rhumb_proto::v1::{self, Hop, HopScore, ScoreChainRequest, ScoreChainResponse, ScoreRequest};
 
+use crate::anchor::carriers;
 use crate::caller::Caller;
 use crate::decide::{Decider, at_most, ruling};
 use crate::draft::Draft;
 use crate::errors::GatewayError;
+use crate::flights::Turn;
+use crate::live::REPLAYED;
 use crate::place::Place;
 use crate::policy::{Policies, Ruling};
-use crate::record::Written;
+use crate::record::{self, Written};
 
 /// Hops of one call that are worked on at once.
 const CONCURRENCY: usize = 64;
@@ -41,10 +47,22 @@ pub async fn score_chain(
 ) -> Result<ScoreChainResponse, GatewayError> {
     at_most("chainId", &request.chain_id)?;
     decider.check_intent(request.intent.as_ref())?;
-    let anchor = decider.anchor(&mut request.intent, &request.bindings, &request.chain_id, caller)?;
+    let carriers = carriers(&mut request.intent, &request.bindings, &request.chain_id, caller)?;
+    let mut anchor = decider.anchor(&carriers)?;
     // A token names the chain.
     if let Ok(Some(chain)) = anchor.as_ref().map(|anchor| anchor.chain.clone()) {
         request.chain_id = chain;
+    }
+    // The same chain, asked for twice at once, is to be found recorded by whoever comes second.
+    let turn = match decider.site().ledger.is_kept() && !request.chain_id.is_empty() {
+        true => {
+            let parts = [caller.tenant.as_str(), caller.name(), &request.chain_id, "whole chain"];
+            decider.turn_of(&parts, call).await?
+        }
+        false => None,
+    };
+    if turn.as_ref().is_some_and(|turn| turn.waited) {
+        anchor = decider.anchor(&carriers)?;
     }
     let hops = std::mem::take(&mut request.hops).into_iter().zip(1..);
     let policies = decider.site().policy.now();
@@ -63,42 +81,71 @@ pub async fn score_chain(
         decider.place_in(&mut tracker, &hop.place, &hop.request, "", draft, &hop.ruling);
         draft.ruled(&hop.ruling, policies.id());
     }
-    let told = record(decider, drafts, &anchor, policies.id(), caller).await?;
+    let told = record(decider, drafts, &anchor, policies.id(), caller, turn).await?;
     Ok(response(decider, &request, principal(&anchor, &request), &tracker, told))
 }
 
 /// Records all hops, or none. A hop that is recorded already, because a caller asks again or with more hops, has the answer
-/// that was given, if it is the same now.
+/// that was given, if it is the same now. What tells hops apart is the whole request, its place in the chain included, so they
+/// need no id.
 async fn record(
     decider: &Decider,
     drafts: Vec<(Asked, Draft)>,
     anchor: &Result<Anchor, NoAnchor>,
     policy: &str,
     caller: &Caller,
+    turn: Option<Turn>,
 ) -> Result<Vec<(Place, v1::ScoreResponse)>, GatewayError> {
-    let chain = drafts.first().map(|(hop, _)| hop.place.chain.clone());
+    let Some(chain) = drafts.first().map(|(hop, _)| hop.place.chain.clone()) else { return Ok(Vec::new()) };
+    let mut recorded = match anchor {
+        Ok(_) => recorded(decider, caller.tenant.as_str(), &chain, &drafts).await?,
+        Err(_) => HashMap::new(),
+    };
     let (mut decisions, mut told) = (Vec::new(), Vec::with_capacity(drafts.len()));
     for (hop, mut draft) in drafts {
         let written = Written::of(&hop.request);
-        let earlier = match anchor {
-            Ok(anchor) => decider.answered(&hop.request, &written, &hop.place, anchor, policy, caller)?,
-            Err(_) => None,
-        };
-        if let Some(earlier) = earlier.filter(|earlier| says_the_same(earlier, &draft.response)) {
+        if let (Ok(anchor), Some(stored)) = (anchor, recorded.remove(written.digest()))
+            && decider.stands(&stored, &written, &hop.place, anchor, policy, caller)
+            && let earlier = record::response(&stored.value)?
+            && says_the_same(&earlier, &draft.response)
+        {
             told.push((hop.place, earlier));
             continue;
         }
         decisions.extend(decider.decision(&written, caller, Some(&hop.place), &mut draft)?);
         told.push((hop.place, draft.response));
     }
-    if !decisions.is_empty() {
-        decider.site().ledger.record_all(decisions).await?;
-    }
-    if let Some(chain) = chain {
-        // The next hop that comes by itself finds them in the ledger.
-        decider.site().live.forget(caller.tenant.as_str(), &chain);
-    }
+    decider.record_all_in_turn(decisions, turn).await?;
+    // The next hop that comes by itself finds them in the ledger.
+    decider.site().live.forget(caller.tenant.as_str(), &chain);
     Ok(told)
+}
+
+/// What is recorded of these hops, by the digest of the request; the last of each.
+async fn recorded(
+    decider: &Decider,
+    tenant: &str,
+    chain: &str,
+    drafts: &[(Asked, Draft)],
+) -> Result<HashMap<String, Stored<Decision>>, GatewayError> {
+    let ledger = decider.site().ledger.clone();
+    if !ledger.is_kept() {
+        return Ok(HashMap::new());
+    }
+    let wanted: HashSet<String> =
+        drafts.iter().map(|(hop, _)| Written::of(&hop.request).digest().to_owned()).collect();
+    let (tenant, chain) = (tenant.to_owned(), chain.to_owned());
+    let read = move || {
+        let mut found = HashMap::new();
+        ledger.chain(Some(&tenant), &chain, REPLAYED, true, |stored| {
+            if wanted.contains(&stored.value.request_digest) {
+                found.insert(stored.value.request_digest.clone(), stored);
+            }
+            Ok::<_, LedgerError>(())
+        })?;
+        Ok(found)
+    };
+    tokio::task::spawn_blocking(read).await.map_err(GatewayError::broken)?
 }
 
 /// Whether an answer that was given before still holds: limits of an intent end, and tools change.

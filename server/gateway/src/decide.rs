@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rhumb_drift::{Decision as Told, Effect, InputError, Intent, Verdict};
 use rhumb_engine::{Call, Engine, EngineError, ScoreInput};
-use rhumb_ledger::intent::carriers::{Anchor, NoAnchor};
+use rhumb_ledger::intent::action::action_digest;
+use rhumb_ledger::intent::carriers::{Anchor, Carriers, NoAnchor};
 use rhumb_ledger::intent::config::{IntentConfig, Provenance};
 use rhumb_ledger::{Decision, LedgerError, Stored};
 use rhumb_proto::v1;
@@ -59,6 +60,8 @@ struct Prepared {
 /// What is compared, and where it belongs.
 struct Compared {
     input: ScoreInput,
+    /// What the anchor was found by.
+    carriers: Carriers,
     anchor: Result<Anchor, NoAnchor>,
     place: Option<Place>,
 }
@@ -158,7 +161,8 @@ impl Decider {
         self.complete(&policies, &mut request, caller);
         let input = self.input(&request)?;
         let chain_id = request.chain.as_ref().map(|chain| chain.chain_id.clone()).unwrap_or_default();
-        let anchor = self.anchor(&mut request.intent, &request.bindings, &chain_id, caller)?;
+        let carriers = carriers(&mut request.intent, &request.bindings, &chain_id, caller)?;
+        let anchor = self.anchor(&carriers)?;
         let place = place(&request, anchor.as_ref().ok());
         // A proxy may know the agent, though nothing names a chain.
         if place.is_none() && request.chain.is_some() && !caller.surface.is_proxy() {
@@ -169,7 +173,7 @@ impl Decider {
         let ruling = ruling(&policies, &request, caller, effect, trust);
         let missing = ruling.missing(effect, trust);
         let prepared = Prepared { request, policies, effect, ruling, missing };
-        Ok((prepared, Compared { input, anchor, place }))
+        Ok((prepared, Compared { input, carriers, anchor, place }))
     }
 
     /// What tools say of themselves, and what the operator says of them, which comes last.
@@ -191,9 +195,13 @@ impl Decider {
         call: &Call,
     ) -> Result<v1::ScoreResponse, GatewayError> {
         let Prepared { request, policies, ruling, .. } = prepared;
-        let Compared { input, anchor, place } = compared;
+        let Compared { input, carriers, mut anchor, place } = compared;
         let written = Written::of(request);
         let turn = self.turn(&written, place.as_ref(), caller, call).await?;
+        if turn.as_ref().is_some_and(|turn| turn.waited) {
+            // What was good before may have been ended since.
+            anchor = self.anchor(&carriers)?;
+        }
         let changed = self.changed_tool(policies, request, caller.tenant.as_str())?;
         // A proxy lets each action through that passes: each is a decision of its own, whatever its id, which the agent
         // may have chosen.
@@ -206,9 +214,13 @@ impl Decider {
             return Ok(earlier);
         }
         let instruction = place.as_ref().map(|place| place.instruction.as_str()).unwrap_or_default();
+        let again = self.comes_again(&input, &carriers, place.as_ref(), &anchor);
         let mut draft = self.draft(request, input, anchor, instruction, call, ruling).await?;
         if let Some(digest) = changed {
             draft.tool_changed(ruling.changed_tool, &digest);
+        }
+        if again {
+            draft.replayed(ruling.replayed);
         }
         if let Some(place) = &place {
             self.join(place, request, &written.key(), caller, &mut draft, ruling).await?;
@@ -346,19 +358,30 @@ impl Decider {
         at_most("chain.delegator", &chain.delegator)
     }
 
-    /// The intent that a request names, or why there is none.
-    pub(crate) fn anchor(
-        &self,
-        intent: &mut Option<v1::Intent>,
-        bindings: &[v1::Binding],
-        chain_id: &str,
-        caller: &Caller,
-    ) -> Result<Result<Anchor, NoAnchor>, GatewayError> {
-        let carriers = carriers(intent, bindings, chain_id, caller)?;
+    /// The intent that a request leads to as things are now, or why there is none.
+    pub(crate) fn anchor(&self, carriers: &Carriers) -> Result<Result<Anchor, NoAnchor>, GatewayError> {
         let site = &self.site;
         let open = |version: &rhumb_ledger::IntentVersion| site.ledger.text_of(version);
-        let found = site.ledger.read(|tables| site.registry.lookup(tables, &carriers, now_ms(), &open))?;
+        let found = site.ledger.read(|tables| site.registry.lookup(tables, carriers, now_ms(), &open))?;
         Ok(found.anchor)
+    }
+
+    /// Whether this action of this chain came before of late, with the same token or, without one, for the same intent.
+    fn comes_again(
+        &self,
+        input: &ScoreInput,
+        carriers: &Carriers,
+        place: Option<&Place>,
+        anchor: &Result<Anchor, NoAnchor>,
+    ) -> bool {
+        let (Some(place), Ok(anchor)) = (place, anchor) else { return false };
+        if !self.site.replays.is_on() {
+            return false;
+        }
+        let action = action_digest(&input.action);
+        let mut parts = vec![carriers.tenant.as_str(), &place.chain, &action, &anchor.digest];
+        parts.extend(carriers.tokens.iter().map(|(_, token)| token.as_str()));
+        self.site.replays.again(&parts)
     }
 
     /// Waits for the same request where that is being answered, so that it is found recorded, and is one hop.
@@ -373,9 +396,12 @@ impl Decider {
         let Some(place) = place.filter(|_| again) else { return Ok(None) };
         // The digest in it takes the whole request, so only where there is something to wait for.
         let key = written.key();
-        let parts = [caller.tenant.as_str(), caller.name(), &place.chain, &key];
-        let turn = self.site.flights.turn(&parts);
-        // Without a turn, because too many wait, it is decided about as one more.
+        self.turn_of(&[caller.tenant.as_str(), caller.name(), &place.chain, &key], call).await
+    }
+
+    /// Waits for whoever works on what `parts` name. Without a turn, because too many wait, it is decided about as one more.
+    pub(crate) async fn turn_of(&self, parts: &[&str], call: &Call) -> Result<Option<Turn>, GatewayError> {
+        let turn = self.site.flights.turn(parts);
         match call.deadline {
             Some(deadline) => {
                 let late = |_| EngineError::Deadline.into();
@@ -391,7 +417,7 @@ impl Decider {
     }
 
     /// The recorded answer, where this request was answered before as part of its chain.
-    pub(crate) fn answered(
+    fn answered(
         &self,
         request: &v1::ScoreRequest,
         written: &Written<'_>,
@@ -404,22 +430,31 @@ impl Decider {
             return Ok(None);
         }
         let earlier = self.site.ledger.by_request(Some(caller.tenant.as_str()), &request.request_id)?;
-        let recent = |time_ms: u64| now_ms().saturating_sub(time_ms) <= RETRY_MS;
-        let same = |stored: &Stored<Decision>| {
-            let d = &stored.value;
-            recent(stored.time_ms)
-                && d.request_digest == written.digest()
-                && d.chain.as_ref().is_some_and(|c| c.id == place.chain)
-                // What it was decided on is still so, and the same caller asks: a reference that was ended, or that
-                // is not given this time, has no part in an earlier answer.
-                && d.intent == anchor.intent
-                && d.provenance == anchor.provenance.name()
-                && d.caller == caller.name()
-                && d.response.get("calibrationId").and_then(|id| id.as_str()) == Some(self.engine.calibration_id())
-                && d.response.get("policy").and_then(|id| id.as_str()) == Some(policy)
-        };
-        let earlier = earlier.filter(same);
+        let earlier = earlier.filter(|stored| self.stands(stored, written, place, anchor, policy, caller));
         earlier.map(|stored| record::response(&stored.value)).transpose()
+    }
+
+    /// Whether a recorded decision is about this very request, and what it was decided on is still so. The same caller
+    /// asks: a reference that was ended, or that is not given this time, has no part in an earlier answer.
+    pub(crate) fn stands(
+        &self,
+        stored: &Stored<Decision>,
+        written: &Written<'_>,
+        place: &Place,
+        anchor: &Anchor,
+        policy: &str,
+        caller: &Caller,
+    ) -> bool {
+        let d = &stored.value;
+        let said = |field: &str| d.response.get(field).and_then(|id| id.as_str());
+        now_ms().saturating_sub(stored.time_ms) <= RETRY_MS
+            && d.request_digest == written.digest()
+            && d.chain.as_ref().is_some_and(|c| c.id == place.chain)
+            && d.intent == anchor.intent
+            && d.provenance == anchor.provenance.name()
+            && d.caller == caller.name()
+            && said("calibrationId") == Some(self.engine.calibration_id())
+            && said("policy") == Some(policy)
     }
 
     /// Records the answer, if there is a ledger; only then it may be told.
@@ -446,11 +481,23 @@ impl Decider {
         draft: &mut Draft,
         turn: Option<Turn>,
     ) -> Result<(), GatewayError> {
-        let Some(turn) = turn else { return self.record(written, caller, place, draft).await };
-        let Some(decision) = self.decision(written, caller, place, draft)? else { return Ok(()) };
+        let decision = self.decision(written, caller, place, draft)?;
+        self.record_all_in_turn(decision.into_iter().collect(), turn).await
+    }
+
+    /// Records decisions, all or none, and ends a turn with that.
+    pub(crate) async fn record_all_in_turn(
+        &self,
+        decisions: Vec<Decision>,
+        turn: Option<Turn>,
+    ) -> Result<(), GatewayError> {
+        if decisions.is_empty() {
+            return Ok(());
+        }
+        let Some(turn) = turn else { return Ok(self.site.ledger.record_all(decisions).await?) };
         let ledger = self.site.ledger.clone();
         let recorded = tokio::spawn(async move {
-            let recorded = ledger.record(decision).await;
+            let recorded = ledger.record_all(decisions).await;
             drop(turn);
             recorded
         });

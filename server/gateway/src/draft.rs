@@ -24,14 +24,27 @@ pub(crate) struct Draft {
 impl Draft {
     /// The tool says something else of itself than what was pinned.
     pub(crate) fn tool_changed(&mut self, floor: Verdict, digest: &str) {
+        self.at_least(floor, reason::TOOL_CHANGED, &format!("{}:{digest}", reason::TOOL_CHANGED));
+    }
+
+    /// The same action came before, with the same references, of the same chain.
+    pub(crate) fn replayed(&mut self, floor: Verdict) {
+        self.at_least(floor, reason::ACTION_REPLAYED, reason::ACTION_REPLAYED);
+    }
+
+    fn at_least(&mut self, floor: Verdict, reason: &'static str, finding: &str) {
         if let Some(evidence) = &mut self.response.evidence {
-            evidence.findings.push(format!("tool_changed:{digest}"));
+            evidence.findings.push(finding.to_owned());
         }
-        // ABSTAIN says least: where nothing is known of the action, this is.
-        if self.told.verdict == Verdict::Abstain || self.told.verdict < floor {
-            self.told = Told { verdict: floor, reason: reason::TOOL_CHANGED };
+        // ABSTAIN says least, and may stop what WARN would let pass.
+        let raised = match self.told.verdict {
+            Verdict::Abstain => floor >= Verdict::Escalate,
+            verdict => verdict < floor,
+        };
+        if raised {
+            self.told = Told { verdict: floor, reason };
             self.response.verdict = convert::verdict(floor).into();
-            self.response.reason_code = reason::TOOL_CHANGED.to_owned();
+            self.response.reason_code = reason.to_owned();
         }
     }
 

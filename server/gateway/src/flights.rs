@@ -7,14 +7,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+use crate::keyed::{Key, key};
 
 /// Turns that may be awaited for one request; more of them are no retries.
 const MOST_WAITING: usize = 8;
 
-/// Names a request: tenant, caller, chain, id and digest.
-type Key = [u8; 32];
 /// Somebody's turn, and how many have or await it.
 type Held = (Arc<AsyncMutex<()>>, usize);
 type All = Arc<Mutex<HashMap<Key, Held>>>;
@@ -26,6 +25,8 @@ pub struct Flights(All);
 /// Somebody's turn at a request; the next one's begins when it goes.
 #[derive(Debug)]
 pub struct Turn {
+    /// Whether it had to be awaited.
+    pub waited: bool,
     // Released first: then the place is nobody's.
     _guard: OwnedMutexGuard<()>,
     _place: Place,
@@ -42,7 +43,11 @@ impl Flights {
     /// Waits until nobody works on this request; `None` if too many wait already. `parts` name the request.
     pub async fn turn(&self, parts: &[&str]) -> Option<Turn> {
         let (lock, place) = self.place(key(parts))?;
-        Some(Turn { _guard: lock.lock_owned().await, _place: place })
+        let (guard, waited) = match Arc::clone(&lock).try_lock_owned() {
+            Ok(guard) => (guard, false),
+            Err(_) => (lock.lock_owned().await, true),
+        };
+        Some(Turn { waited, _guard: guard, _place: place })
     }
 
     fn place(&self, key: Key) -> Option<(Arc<AsyncMutex<()>>, Place)> {
@@ -70,15 +75,6 @@ impl Drop for Place {
 
 fn lock(all: &Mutex<HashMap<Key, Held>>) -> MutexGuard<'_, HashMap<Key, Held>> {
     all.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn key(parts: &[&str]) -> Key {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update((part.len() as u64).to_le_bytes());
-        digest.update(part.as_bytes());
-    }
-    digest.finalize().into()
 }
 
 #[cfg(test)]
@@ -110,6 +106,7 @@ mod tests {
         let flights = Flights::default();
         let first = flights.turn(&["t", "a"]).await;
         let others = (flights.turn(&["t", "b"]).await, flights.turn(&["ta", ""]).await);
+        assert!(!first.as_ref().unwrap().waited && !others.1.as_ref().unwrap().waited);
         assert!(tokio::time::timeout(Duration::from_secs(1), flights.turn(&["t", "a"])).await.is_err());
         assert_eq!(lock(&flights.0).len(), 3);
         drop((first, others));

@@ -10,13 +10,13 @@ use rhumb_drift::ChainTracker;
 use rhumb_drift::chain::{ChainHop, ChainParameters};
 use rhumb_ledger::record::Decision;
 use rhumb_ledger::{Ledger, LedgerError};
-use sha2::{Digest as _, Sha256};
 
 use crate::errors::GatewayError;
+use crate::keyed::{Key, key};
 use crate::record;
 
 /// Decisions that a chain is made from again, the last ones.
-const REPLAYED: usize = 4096;
+pub(crate) const REPLAYED: usize = 4096;
 /// What the cache spends on a chain, besides the chain.
 const ENTRY: usize = 192;
 
@@ -25,16 +25,12 @@ pub type Shared = Arc<Mutex<ChainTracker>>;
 
 /// Names a chain of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ChainKey([u8; 32]);
+pub struct ChainKey(Key);
 
 impl ChainKey {
     /// The key of a chain.
     pub fn new(tenant: &str, chain: &str) -> Self {
-        let mut digest = Sha256::new();
-        digest.update((tenant.len() as u64).to_le_bytes());
-        digest.update(tenant.as_bytes());
-        digest.update(chain.as_bytes());
-        Self(digest.finalize().into())
+        Self(key([tenant, chain]))
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::flights::Flights;
 use crate::live::Live;
 use crate::policy::PolicyHandle;
+use crate::replays::Replays;
 use crate::tools::Tools;
 
 /// KiB of bodies that are held at once: read, each is many times as large.
@@ -29,6 +30,8 @@ pub struct Site {
     pub tools: Tools,
     /// What is being decided about.
     pub(crate) flights: Flights,
+    /// What was decided about of late.
+    pub(crate) replays: Replays,
     /// KiB of bodies that are read and decided about at once.
     pub(crate) bodies: Semaphore,
 }
@@ -60,6 +63,7 @@ impl Site {
         chain_megabytes: u64,
     ) -> Result<Self, LedgerError> {
         let live = Live::new(chain_megabytes, ledger.clone());
+        let replays = Replays::within(config.replay_window_s);
         Ok(Self {
             registry: Registry::new(config, keys)?,
             ledger,
@@ -67,6 +71,7 @@ impl Site {
             policy,
             tools: Tools::default(),
             flights: Flights::default(),
+            replays,
             bodies: Semaphore::new(BODIES_KB),
         })
     }

@@ -8,29 +8,23 @@ use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
 use super::Reply;
 use super::error::HttpError;
+use crate::keyed::{Key, key};
 
 /// Answers that are kept; they are short.
 const ANSWERS: u64 = 100_000;
 
 /// What makes two calls the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Same([u8; 32]);
+pub struct Same(Key);
 
 impl Same {
     /// All parts, in order.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut digest = Sha256::new();
-        for part in parts {
-            // With its length, so that no two lists of parts read alike.
-            digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-            digest.update(part);
-        }
-        Self(digest.finalize().into())
+        Self(key(parts))
     }
 }
 

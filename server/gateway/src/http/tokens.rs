@@ -2,6 +2,7 @@
 
 use rhumb_ledger::intent::reason;
 
+use crate::anchor::carriers;
 use crate::caller::Caller;
 use crate::decide::Decider;
 use crate::errors::GatewayError;
@@ -15,6 +16,6 @@ pub fn token_decides(decider: &Decider, caller: &Caller) -> Result<bool, Gateway
     if caller.carried.tokens.is_empty() {
         return Ok(false);
     }
-    let anchor = decider.anchor(&mut None, &[], "", caller)?;
+    let anchor = decider.anchor(&carriers(&mut None, &[], "", caller)?)?;
     Ok(anchor.err().is_none_or(|why| why.reason != reason::INTENT_MISSING))
 }

@@ -113,6 +113,8 @@ pub struct Ruling {
     pub min_provenance: ByEffect<Provenance>,
     /// At least this where a tool's description is not the one that was pinned.
     pub changed_tool: Verdict,
+    /// At least this for an action that comes again within the window.
+    pub replayed: Verdict,
     /// Whether the caller saw all of the action.
     #[serde(skip)]
     pub whole: bool,
@@ -132,6 +134,7 @@ impl Ruling {
             on_abstain: ByEffect { read: Outcome::Pass, write: Outcome::Stop },
             min_provenance: ByEffect { read: demanded.read, write: demanded.write },
             changed_tool: Verdict::Escalate,
+            replayed: Verdict::Warn,
             whole: true,
             rules: Vec::new(),
         };

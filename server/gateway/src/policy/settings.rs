@@ -118,6 +118,8 @@ settings! {
     unparsable: Verdict => |r, v| r.verdicts.unparsable = v;
     /// At least this where a tool's description is not the one that was pinned.
     changed_tool: Verdict => |r, v| r.changed_tool = v;
+    /// At least this for an action that comes again within `intents.replay_window_s`.
+    replayed: Verdict => |r, v| r.replayed = v;
     /// Without a score.
     on_missing: Missing => |r, v| r.on_missing = v;
     /// What ABSTAIN means at a point that can only let pass or stop.
@@ -135,8 +137,9 @@ impl Settings {
         if self.threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
             return Err("threshold: needs a number from 0 to 1".to_owned());
         }
-        if self.changed_tool == Some(Verdict::Abstain) {
-            return Err("changed_tool: ABSTAIN is no floor; ALLOW switches it off".to_owned());
+        let floors = [("changed_tool", self.changed_tool), ("replayed", self.replayed)];
+        if let Some((key, _)) = floors.iter().find(|(_, floor)| *floor == Some(Verdict::Abstain)) {
+            return Err(format!("{key}: ABSTAIN is no floor; ALLOW switches it off"));
         }
         // The rest are verdicts, for which the configuration's own check holds; what is not set here is good.
         let mut ruling = Ruling::base(&Verdicts::default(), MinProvenance::default(), Surface::default());

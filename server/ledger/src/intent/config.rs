@@ -70,6 +70,8 @@ pub struct IntentConfig {
     pub max_intent_life_s: u64,
     /// Life of a binding. It never outlives its intent.
     pub binding_ttl_s: u64,
+    /// The same action of the same chain, with the same references, that comes again within this time is flagged; 0: none is.
+    pub replay_window_s: u64,
     /// Folder of the signing keys; without it, the ledger's.
     pub keys: Option<PathBuf>,
     /// Other issuers whose tokens carry an intent.
@@ -89,6 +91,7 @@ impl Default for IntentConfig {
             intent_life_s: DAY_S,
             max_intent_life_s: 30 * DAY_S,
             binding_ttl_s: DAY_S,
+            replay_window_s: 0,
             keys: None,
             issuers: Vec::new(),
             min_provenance: MinProvenance::default(),
@@ -108,6 +111,10 @@ impl IntentConfig {
         between("max_intent_life_s", self.max_intent_life_s, 3650 * DAY_S)?;
         between("intent_life_s", self.intent_life_s, self.max_intent_life_s)?;
         between("binding_ttl_s", self.binding_ttl_s, self.max_intent_life_s)?;
+        if self.replay_window_s > DAY_S {
+            let problem = format!("{} is more than {DAY_S}", self.replay_window_s);
+            return Err(InputError::new("replay_window_s", problem));
+        }
         let mut names = vec![&self.issuer];
         for (i, issuer) in self.issuers.iter().enumerate() {
             let at = |e: InputError| InputError::new(format!("issuers[{i}].{}", e.field), e.problem);
@@ -148,12 +155,13 @@ mod tests {
     #[test]
     fn a_bad_value_is_named() {
         type Change = fn(&mut IntentConfig);
-        let changes: [(&str, Change); 5] = [
+        let changes: [(&str, Change); 6] = [
             ("issuer", |c| c.issuer.clear()),
             ("trust_domain", |c| c.trust_domain = "a\n".to_owned()),
             ("token_ttl_s", |c| c.token_ttl_s = 0),
             ("intent_life_s", |c| c.intent_life_s = c.max_intent_life_s + 1),
             ("binding_ttl_s", |c| c.binding_ttl_s = 0),
+            ("replay_window_s", |c| c.replay_window_s = DAY_S + 1),
         ];
         for (field, change) in changes {
             let mut config = IntentConfig::default();
