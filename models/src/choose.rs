@@ -29,10 +29,9 @@ pub type Check<'a> = &'a dyn Fn(&mut dyn Encoder) -> Result<Option<Agreement>, E
 /// What was asked for is not to be had, or does not pass the check.
 pub fn choose(bundle: &Bundle, options: LoadOptions, check: Check<'_>) -> Result<Chosen, EncoderError> {
     let on_cpu = |why: String| -> Result<Chosen, EncoderError> {
-        let mut encoder = cpu(bundle, options)?;
-        let agreement = check(encoder.as_mut())?;
-        let why = format!("cpu ({}): {why}", encoder.info().backend);
-        Ok(Chosen { encoders: vec![encoder], why, agreement })
+        let (encoders, agreement) = checked(cpu(bundle, options)?, check)?;
+        let backend = encoders.first().map_or("", |encoder| encoder.info().backend);
+        Ok(Chosen { encoders, why: format!("cpu ({backend}): {why}"), agreement })
     };
     let of_cpu = matches!(options.precision, Precision::F32 | Precision::Int8);
     match options.device {
@@ -62,10 +61,10 @@ fn asked_for(device: Device, error: EncoderError) -> EncoderError {
 }
 
 /// Unless asked otherwise int8 where it is known to be good, else f32. `rhumb eval` gives the same figures for both.
-fn cpu(bundle: &Bundle, options: LoadOptions) -> Result<Box<dyn Encoder>, EncoderError> {
+fn cpu(bundle: &Bundle, options: LoadOptions) -> Result<Vec<Box<dyn Encoder>>, EncoderError> {
     let threads = options.threads;
     let arithmetic = match options.precision {
-        _ if options.reference => return Ok(Box::new(ReferenceEncoder::load(bundle, threads)?)),
+        _ if options.reference => return Ok(vec![Box::new(ReferenceEncoder::load(bundle, threads)?)]),
         Precision::Auto if Smoothing::suits(&bundle.manifest.digest()) => Arithmetic::Int8,
         Precision::Auto | Precision::F32 => Arithmetic::F32,
         Precision::Int8 => Arithmetic::Int8,
@@ -74,7 +73,20 @@ fn cpu(bundle: &Bundle, options: LoadOptions) -> Result<Box<dyn Encoder>, Encode
             return Err(EncoderError::Unavailable(problem.to_owned()));
         }
     };
-    Ok(Box::new(CpuEncoder::load(bundle, arithmetic, threads, Kernel::Best)?))
+    Ok(boxed(CpuEncoder::load(bundle, arithmetic, threads, Kernel::Best)?.and_others()?))
+}
+
+fn boxed<E: Encoder + 'static>(encoders: Vec<E>) -> Vec<Box<dyn Encoder>> {
+    encoders.into_iter().map(|encoder| Box::new(encoder) as Box<dyn Encoder>).collect()
+}
+
+/// Encoders of one device share weights and kernels; one of them is checked for all.
+fn checked(mut encoders: Vec<Box<dyn Encoder>>, check: Check<'_>) -> Result<OfOneDevice, EncoderError> {
+    let agreement = match encoders.first_mut() {
+        Some(encoder) => check(encoder.as_mut())?,
+        None => None,
+    };
+    Ok((encoders, agreement))
 }
 
 /// Every GPU that can be used, or the one asked for.
@@ -114,7 +126,6 @@ fn gpus(
 
 type OfOneDevice = (Vec<Box<dyn Encoder>>, Option<Agreement>);
 
-/// The encoders of one GPU share weights and kernels; one of them is checked for all.
 fn gpu(
     bundle: &Bundle,
     number: u32,
@@ -122,11 +133,5 @@ fn gpu(
     check: Check<'_>,
 ) -> Result<OfOneDevice, EncoderError> {
     let loaded = CudaEncoder::load(bundle, number, CudaOptions { memory_mb: options.gpu_memory_mb })?;
-    let mut encoders: Vec<Box<dyn Encoder>> =
-        loaded.into_iter().map(|encoder| Box::new(encoder) as Box<dyn Encoder>).collect();
-    let agreement = match encoders.first_mut() {
-        Some(encoder) => check(encoder.as_mut())?,
-        None => None,
-    };
-    Ok((encoders, agreement))
+    checked(boxed(loaded), check)
 }

@@ -75,6 +75,28 @@ pub struct Answers {
     pub intent_cached: u64,
     /// Whose action was cached.
     pub action_cached: u64,
+    /// What the server says of the last one.
+    #[serde(skip)]
+    pub server: Option<ServerTimes>,
+}
+
+/// Where the server says that the time of a request went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerTimes {
+    /// All of it, reading and writing messages aside.
+    pub total: Duration,
+    /// Waiting for an encoder.
+    pub queue: Duration,
+    /// In the encoder.
+    pub encode: Duration,
+}
+
+impl ServerTimes {
+    fn of(response: &ScoreResponse) -> Option<Self> {
+        let timings = response.timings?;
+        let ms = |ms: f64| Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default();
+        Some(Self { total: ms(timings.total_ms), queue: ms(timings.queue_ms), encode: ms(timings.encode_ms) })
+    }
 }
 
 impl Lane {
@@ -153,6 +175,7 @@ impl Answers {
             unscored: responses.len() as u64 - scored,
             intent_cached: count(|r| r.timings.is_some_and(|t| t.intent_cached)),
             action_cached: count(|r| r.timings.is_some_and(|t| t.action_cached)),
+            server: responses.last().and_then(ServerTimes::of),
         }
     }
 
@@ -162,6 +185,7 @@ impl Answers {
         self.unscored += other.unscored;
         self.intent_cached += other.intent_cached;
         self.action_cached += other.action_cached;
+        self.server = other.server;
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tonic::Code;
 
-use super::call::Answers;
+use super::call::{Answers, ServerTimes};
 use super::histogram::Durations;
 
 /// One call from its schedule to its end.
@@ -61,6 +61,8 @@ pub struct Record {
     pub latency: Durations,
     /// OK answers, from the sending.
     pub from_send: Durations,
+    /// The server's own word on OK answers: all, waiting for an encoder, and in it.
+    pub server: [Durations; 3],
     /// Refusals, from the sending: what is judged is how quickly the server says no.
     pub refusal: Durations,
     /// Expired calls, from the intended time.
@@ -150,6 +152,9 @@ impl Record {
         let latency = outcome.done.saturating_duration_since(outcome.intended);
         self.latency.add(latency);
         self.from_send.add(outcome.done.saturating_duration_since(outcome.sent));
+        if let Some(ServerTimes { total, queue, encode }) = answers.server {
+            self.server.iter_mut().zip([total, queue, encode]).for_each(|(all, time)| all.add(time));
+        }
         self.counts.answers.add(answers);
         match deadline.is_some_and(|d| latency > d) {
             true => self.counts.late += 1,

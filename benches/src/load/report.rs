@@ -49,6 +49,12 @@ pub struct Phase {
     pub latency_ms: Quantiles,
     /// The same from the sending.
     pub from_send_ms: Quantiles,
+    /// The server's own word on OK answers: all of it, reading and writing messages aside.
+    pub server_ms: Quantiles,
+    /// Of that, waiting for an encoder.
+    pub server_queue_ms: Quantiles,
+    /// And in it.
+    pub server_encode_ms: Quantiles,
     /// Refusals, from the sending.
     pub refusal_ms: Quantiles,
     /// Expired calls, from the time they were due.
@@ -90,6 +96,7 @@ impl Phase {
     /// What was done in `elapsed`; what is not about calls is still to be filled in.
     pub fn of(name: &'static str, record: &Record, elapsed: Duration) -> Self {
         let counts = record.counts.clone();
+        let [total, queue, encode] = &record.server;
         Self {
             name,
             seconds: elapsed.as_secs_f64(),
@@ -99,6 +106,9 @@ impl Phase {
             accepted_late_percent: accepted_late_percent(&counts),
             latency_ms: record.latency.quantiles(),
             from_send_ms: record.from_send.quantiles(),
+            server_ms: total.quantiles(),
+            server_queue_ms: queue.quantiles(),
+            server_encode_ms: encode.quantiles(),
             refusal_ms: record.refusal.quantiles(),
             expired_ms: record.expired.quantiles(),
             lateness_ms: record.lateness.quantiles(),
@@ -125,6 +135,9 @@ impl Phase {
             ("intent, action cached", format!("{}, {}", answers.intent_cached, answers.action_cached)),
             ("latency", quantiles(&self.latency_ms)),
             ("latency from sending", quantiles(&self.from_send_ms)),
+            ("in the server", quantiles(&self.server_ms)),
+            ("waiting for an encoder", quantiles(&self.server_queue_ms)),
+            ("in the encoder", quantiles(&self.server_encode_ms)),
             ("refusals", quantiles(&self.refusal_ms)),
             ("expired calls", quantiles(&self.expired_ms)),
             ("lateness of this generator", quantiles(&self.lateness_ms)),

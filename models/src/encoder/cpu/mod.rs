@@ -2,7 +2,9 @@
 //!
 //! At the length of an action the arithmetic is small; what costs is fetching and re-packing weights. So every matrix is
 //! packed at load, in the order in which its kernel reads it. The texts of a batch are laid end to end in groups of some
-//! hundred tokens, one group for each thread; a single text is spread over the threads by columns. No text sees another:
+//! hundred tokens, one group for each thread; a single text is spread over the threads by columns. Several encoders may
+//! share the weights and the processor: one that computes alone has all threads, and as many as compute at once each their
+//! share, so that nobody waits for a text that came before. No text sees another:
 //! products and normalisation work row by row, attention text by text, and the order of additions within a row never
 //! depends on its neighbours.
 
@@ -12,6 +14,7 @@ mod attention;
 mod attention_avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod crew;
 mod fallback;
 mod model;
 mod panels;
@@ -25,10 +28,11 @@ mod team;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use safetensors::SafeTensors;
 
+use self::crew::Crew;
 use self::model::{Model, Scratch};
 use self::plan::Plan;
 pub use self::product::Kernel;
@@ -50,12 +54,18 @@ pub enum Arithmetic {
 
 /// BERT on packed weights.
 pub struct CpuEncoder {
+    shared: Arc<Shared>,
+    threads: Threads,
+}
+
+/// What encoders of one processor have in common.
+struct Shared {
     info: EncoderInfo,
     model: Model,
     pooling: Pooling,
     normalize: bool,
-    threads: Threads,
     scratch: Mutex<Vec<Scratch>>,
+    crew: Crew,
 }
 
 impl CpuEncoder {
@@ -76,8 +86,7 @@ impl CpuEncoder {
         let digest = bundle.manifest.digest();
         let smoothing = Smoothing::of_model(&digest)?;
         let model = Model::load(&config, &tensors, arithmetic, smoothing.as_ref(), kernel)?;
-        let threads =
-            Threads::new(super::thread_count(threads)).map_err(|e| EncoderError::Compute(e.to_string()))?;
+        let crew = Crew::new(super::thread_count(threads));
         let info = EncoderInfo {
             model: bundle.manifest.name.clone(),
             digest,
@@ -89,12 +98,30 @@ impl CpuEncoder {
             backend: model.backend(),
             width: config.hidden_size,
             max_length: spec.max_length,
-            threads: threads.count(),
+            threads: crew.threads(),
         };
         let (pooling, normalize) = (spec.pooling, spec.normalize);
-        Ok(Self { info, model, pooling, normalize, threads, scratch: Mutex::default() })
+        Self::on(Arc::new(Shared { info, model, pooling, normalize, scratch: Mutex::default(), crew }))
     }
 
+    fn on(shared: Arc<Shared>) -> Result<Self, EncoderError> {
+        let threads =
+            Threads::new(shared.crew.threads()).map_err(|e| EncoderError::Compute(e.to_string()))?;
+        Ok(Self { shared, threads })
+    }
+
+    /// With others on the same weights, for threads of their own: as many as suit the processor.
+    ///
+    /// # Errors
+    /// If the system gives no more threads.
+    pub fn and_others(self) -> Result<Vec<Self>, EncoderError> {
+        let others = (1..self.shared.crew.seats()).map(|_| Self::on(Arc::clone(&self.shared)));
+        let others = others.collect::<Result<Vec<_>, _>>()?;
+        Ok(std::iter::once(self).chain(others).collect())
+    }
+}
+
+impl Shared {
     fn encode_group(&self, group: &[&[u32]], team: &Team) -> Result<Vec<Encoding>, EncoderError> {
         let mut scratch = lock(&self.scratch).pop().unwrap_or_default();
         let states = self.model.forward(group, team, &mut scratch)?;
@@ -125,13 +152,15 @@ impl CpuEncoder {
         }
         pooled
     }
+}
 
+impl CpuEncoder {
     /// Factors for int8, from the largest values that the inputs of every product have on these texts.
     ///
     /// # Errors
     /// If the encoder does not compute in f32, or as [`Encoder::encode`].
     pub fn measure_smoothing(bundle: &Bundle, texts: &[Vec<u32>]) -> Result<Smoothing, EncoderError> {
-        let this = Self::load(bundle, Arithmetic::F32, 1, Kernel::Best)?;
+        let this = Self::load(bundle, Arithmetic::F32, 1, Kernel::Best)?.shared;
         let mut scratch = Scratch::observing();
         for text in texts {
             super::check_batch(&[text], this.info.max_length, this.model.vocab_size())?;
@@ -141,13 +170,13 @@ impl CpuEncoder {
         let tensors =
             SafeTensors::deserialize(&bundle.weights).map_err(|e| EncoderError::Weights(e.to_string()))?;
         let weights = model::largest_weights(&config, &tensors)?;
-        Ok(Smoothing::measured(this.info.digest, texts.len(), &scratch.observed(), &weights))
+        Ok(Smoothing::measured(this.info.digest.clone(), texts.len(), &scratch.observed(), &weights))
     }
 }
 
 /// The groups of a batch, dealt out to whoever is free.
 struct Deal<'a, 'b> {
-    encoder: &'a CpuEncoder,
+    shared: &'a Shared,
     batch: &'a [&'b [u32]],
     groups: &'a [Range<usize>],
     next: AtomicUsize,
@@ -156,9 +185,11 @@ struct Deal<'a, 'b> {
 }
 
 impl Deal<'_, '_> {
-    /// A leader's part: group after group.
-    fn lead(&self, team: &Team) {
-        while let Some(i) = Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < self.groups.len())
+    /// A leader's part: group after group, while it may.
+    fn lead(&self, team: &Team, may: impl Fn() -> bool) {
+        while may()
+            && let Some(i) =
+                Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < self.groups.len())
         {
             // Also if a group panics: those who help wait for the count.
             let _counted = Counted(&self.done);
@@ -166,7 +197,7 @@ impl Deal<'_, '_> {
                 self.groups.get(i).and_then(|group| self.batch.get(group.clone())).unwrap_or_default();
             if let Some(place) = self.encoded.get(i) {
                 // Each place is written once.
-                let _ = place.set(self.encoder.encode_group(texts, team));
+                let _ = place.set(self.shared.encode_group(texts, team));
             }
         }
     }
@@ -187,17 +218,19 @@ impl Drop for Counted<'_> {
 
 impl Encoder for CpuEncoder {
     fn info(&self) -> &EncoderInfo {
-        &self.info
+        &self.shared.info
     }
 
     fn encode(&mut self, batch: &[&[u32]]) -> Result<Vec<Encoding>, EncoderError> {
-        super::check_batch(batch, self.info.max_length, self.model.vocab_size())?;
+        let Shared { info, model, crew, .. } = &*self.shared;
+        super::check_batch(batch, info.max_length, model.vocab_size())?;
         let lengths: Vec<usize> = batch.iter().map(|ids| ids.len()).collect();
-        let plan = Plan::of(&lengths, self.info.threads);
+        let work = crew.begin();
+        let plan = Plan::of(&lengths, work.share());
         let teams: Vec<Team> =
-            (0..(self.info.threads / plan.members).max(1)).map(|_| Team::new(plan.members)).collect();
+            (0..(work.share() / plan.members).max(1)).map(|_| Team::new(plan.members)).collect();
         let deal = Deal {
-            encoder: self,
+            shared: &self.shared,
             batch,
             groups: &plan.groups,
             next: AtomicUsize::new(0),
@@ -205,10 +238,12 @@ impl Encoder for CpuEncoder {
             encoded: plan.groups.iter().map(|_| OnceLock::new()).collect(),
         };
         self.threads.run(plan.threads(), &|thread| {
+            // The first thread is our own and stays; others make room where another encoder has begun.
+            let may = || thread < work.share();
             let Some(team) = teams.get(thread / plan.members) else { return };
             match thread % plan.members {
-                0 => deal.lead(team),
-                _ => team.help(|| deal.is_over()),
+                0 => deal.lead(team, || thread == 0 || may()),
+                _ => team.help(|| deal.is_over() || !may()),
             }
         });
         let missing = || Err(EncoderError::Compute("a group was not computed".to_owned()));
