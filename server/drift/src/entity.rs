@@ -170,7 +170,7 @@ static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
         (Kind::Phone, r"(\+?\(?\d{1,4}\)?(?:[ .-]\(?\d{2,4}\)?){2,5}|\+\d{7,15})".into(), phone),
         (
             Kind::Id,
-            r"\b((?:[A-Za-z]+[-_#]?\d[\w-]*|\d+[-_]?[A-Za-z][\w-]*\d[\w-]*|\d{9,}|\d+[A-Z]{2,}\w*))\b".into(),
+            r"\b((?:[A-Za-z]+(?:_[A-Za-z]+)*[-_#]?\d[\w-]*|\d+[-_]?[A-Za-z][\w-]*\d[\w-]*|\d{9,}|\d+[A-Z]{2,}\w*))\b".into(),
             id,
         ),
         (Kind::Number, r"(?i)([-+]?\d[\d,]*(?:\.\d+)?(?: ?%|k\b|m\b)?)".into(), number),

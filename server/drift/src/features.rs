@@ -32,7 +32,7 @@ const fn feature(name: &'static str, direction: f64, of_arguments: bool, about: 
 }
 
 /// Number of features.
-pub const COUNT: usize = 13;
+pub const COUNT: usize = 14;
 
 /// All features, in the order of [`Features::values`].
 pub const FEATURES: [Feature; COUNT] = [
@@ -64,6 +64,12 @@ pub const FEATURES: [Feature; COUNT] = [
         "ln(1 + sum over arguments of what is not covered by request or trusted context)",
     ),
     feature("new_words", 1.0, true, "ln(1 + number of words in values that stand in neither)"),
+    feature(
+        "displaced",
+        1.0,
+        true,
+        "ln(1 + values that stand nowhere, where the request has others of the same form that the call leaves out)",
+    ),
     feature("destinations", 1.0, true, "that sum over arguments that say where something goes, or for whom"),
     feature("verb", -1.0, false, "1 if the request holds a word for what the tool does"),
     feature("verb_exact", -1.0, false, "1 if the request holds the tool's own verb"),
@@ -121,6 +127,7 @@ pub struct Measured<'a> {
 const UNGROUNDED_CAP: f32 = 6.0;
 const NEW_WORDS_CAP: f32 = 16.0;
 const QUOTED_CAP: f32 = 3.0;
+const DISPLACED_CAP: f32 = 3.0;
 /// One in so many tokens is below `late_low`.
 const LOW: usize = 5;
 
@@ -145,6 +152,7 @@ pub fn measure(input: Measured<'_>) -> Features {
         word_coverage(input, &grounding.values),
         ungrounded(&grounding.values),
         new_words(&grounding.values),
+        displaced(&grounding),
         destinations(&grounding.values),
         verb.map(|v| v.class),
         verb.map(|v| v.exact),
@@ -201,6 +209,12 @@ fn ungrounded(values: &[ValueGrade]) -> Option<f32> {
     let arguments = by_argument(values, ValueGrade::pure);
     let missing: f32 = arguments.iter().map(|(_, grade)| 1.0 - grade).sum();
     (!arguments.is_empty()).then(|| missing.min(UNGROUNDED_CAP).ln_1p())
+}
+
+/// The second says less than the first: whoever names another order names another item, too.
+fn displaced(grounding: &Grounding) -> Option<f32> {
+    let has_values = grounding.values.iter().any(|v| v.counts);
+    has_values.then(|| (grounding.displaced as f32).min(DISPLACED_CAP).ln_1p())
 }
 
 fn new_words(values: &[ValueGrade]) -> Option<f32> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::Action;
+use crate::displaced::{self, Form, Own};
 use crate::entity::{Entity, extract};
 use crate::quote::Stripped;
 use crate::source::{SourceIndex, words};
@@ -64,6 +65,8 @@ pub struct Grounding {
     pub values: Vec<ValueGrade>,
     /// Values beyond [`VALUE_LIMIT`], not looked at.
     pub left_out: usize,
+    /// Values that stand nowhere, where the request has others of the same form that the action leaves out.
+    pub displaced: usize,
 }
 
 /// Values that are looked at; more are counted and make the score TRUNCATED.
@@ -100,6 +103,7 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
     let mut grounding = Grounding { left_out, ..Grounding::default() };
     let mut budget = ALL_VALUES_BYTES;
     let mut own_budget = ALL_VALUES_BYTES;
+    let mut exact = Vec::new();
     for leaf in &leaves {
         let (text, cut) = prefix(&leaf.text, budget);
         budget -= text.len();
@@ -112,6 +116,12 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
         let declared = !action.is_undeclared(&leaf.argument);
         let mut value = grade_leaf(leaf, text, &entities, sources);
         (value.declared, value.counts) = (declared, declared && !is_quoted);
+        exact.extend(looked_up(
+            text,
+            &entities,
+            sources,
+            value.counts && !stripped.quoted.contains(&leaf.argument),
+        ));
         // Where several values share a path nobody knows which is which, and none is corrected.
         if let Some(own) = own.and_then(Option::as_ref).filter(|own| own.as_str() != text) {
             let (own, _) = prefix(own, own_budget);
@@ -120,7 +130,26 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
         }
         grounding.values.push(value);
     }
+    grounding.displaced = displaced::count(&exact, sources.intent.said());
     grounding
+}
+
+/// At and above this grade a value is not a stranger: a day of the same month, a date where the request says "tomorrow".
+const KNOWN: f32 = 0.4;
+
+/// The values of a text that can be looked up exactly.
+fn looked_up<'a>(
+    text: &'a str,
+    entities: &'a [Entity],
+    sources: Sources<'a>,
+    counts: bool,
+) -> impl Iterator<Item = Own> + 'a {
+    entities.iter().filter_map(move |entity| {
+        let form = Form::of(entity)?;
+        let grade = |source: &SourceIndex| grade_of(entity, text, source);
+        let known = grade(sources.intent) >= KNOWN || grade(sources.trusted) >= KNOWN;
+        Some(Own { form, norm: entity.norm.clone(), known, counts })
+    })
 }
 
 /// What is left of each value, by path; `None` where several share one.

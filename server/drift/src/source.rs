@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use crate::displaced::Form;
 use crate::entity::{Day, Entity, Kind, Norm, extract, squash};
 
 /// Words, numbers, days and other entities of a text, made once per request and cached with it.
@@ -18,6 +19,8 @@ pub struct SourceIndex {
     minutes: Vec<u32>,
     domains: HashSet<String>,
     entities: Vec<Entity>,
+    /// Entities that others of the same form could stand for.
+    said: Vec<(Form, Norm)>,
     relative_date: bool,
     /// What stands in quotation marks, as `padded`.
     literals: Vec<String>,
@@ -108,6 +111,7 @@ impl SourceIndex {
     }
 
     fn collect_entities(&mut self) {
+        self.said = self.entities.iter().filter_map(|e| Some((Form::of(e)?, e.norm.clone()))).collect();
         for entity in &self.entities {
             match (&entity.norm, entity.kind) {
                 (Norm::Number(n), _) => self.numbers.push(*n),
@@ -119,6 +123,11 @@ impl SourceIndex {
                 _ => {}
             }
         }
+    }
+
+    /// Values that can be looked up exactly, each with its form.
+    pub fn said(&self) -> &[(Form, Norm)] {
+        &self.said
     }
 
     /// Stems of its words.
@@ -138,7 +147,7 @@ impl SourceIndex {
 
     /// Bytes held, roughly.
     pub fn bytes(&self) -> usize {
-        let entities = self.entities.len() * (size_of::<Entity>() + 24);
+        let entities = self.entities.len() * (size_of::<Entity>() + size_of::<(Form, Norm)>() + 48);
         size_of::<Self>() + self.padded.len() + self.squashed.len() + self.stems.len() * 48 + entities
     }
 

@@ -61,7 +61,7 @@ pub enum Command {
     Train(TrainArgs),
     /// Fits the weights that recognise requests which hand over what is to be done.
     #[command(
-        after_help = "Example:\n  rhumb train-delegation --input models/delegation/train.jsonl --test models/delegation/test.jsonl --output delegation.tsv"
+        after_help = "Example:\n  rhumb train-delegation --input models/delegation/train.jsonl --input models/delegation/train-professional.jsonl --background drift-train.jsonl.gz --test models/delegation/test.jsonl --output delegation.tsv"
     )]
     TrainDelegation(TrainDelegationArgs),
     /// Measures the activations of a model on labelled JSON lines and writes the factors that int8 is smoothed with.
