@@ -96,3 +96,30 @@ fn company_and_threads_change_no_bit() {
         }
     }
 }
+
+#[test]
+fn encoders_side_by_side_change_no_bit() {
+    let bundle = bundle();
+    let golden = golden(&bundle);
+    let some: Vec<&[u32]> = golden.ids.iter().step_by(5).map(Vec::as_slice).collect();
+    let mut one = CpuEncoder::load(&bundle, Arithmetic::Int8, 1, Kernel::Best).unwrap();
+    let alone: Vec<Encoding> = some.iter().map(|ids| one.encode(&[ids]).unwrap().remove(0)).collect();
+    for threads in [2, 5, 16] {
+        let encoders = CpuEncoder::load(&bundle, Arithmetic::Int8, threads, Kernel::Best).unwrap();
+        let encoders = encoders.and_others().unwrap();
+        assert!(encoders.len() > 1);
+        // They begin and end at different times, so that threads come and go in the middle of a batch.
+        std::thread::scope(|scope| {
+            for (mut encoder, size) in encoders.into_iter().zip([1, 3, 7, some.len()]) {
+                let (some, alone) = (&some, &alone);
+                scope.spawn(move || {
+                    for at in (0..some.len()).step_by(size) {
+                        let upto = (at + size).min(some.len());
+                        let made = encoder.encode(&some[at..upto]).unwrap();
+                        assert!(made == alone[at..upto], "{threads} threads, {size} texts at {at}");
+                    }
+                });
+            }
+        });
+    }
+}

@@ -12,7 +12,7 @@ pub fn every_feature_counts() -> String {
     for head in ["call", "bare"] {
         for (name, feature) in calibration[head]["features"].as_object_mut().unwrap() {
             // Those of which more means more drift.
-            let up = ["ungrounded", "new_words", "destinations", "quoted", "disguises"];
+            let up = ["ungrounded", "new_words", "displaced", "destinations", "quoted", "disguises"];
             let direction = if up.contains(&name.as_str()) { 1.0 } else { -1.0 };
             feature["weight"] = json!(0.37 * direction);
         }

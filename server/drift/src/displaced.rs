@@ -3,7 +3,7 @@
 //! That a value stands nowhere says little, since agents look values up. It says more where the request has a value of the
 //! same form that the call leaves out: then one has taken the place of the other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::entity::{Entity, Kind, Norm};
 
@@ -19,14 +19,16 @@ pub enum Form {
 }
 
 impl Form {
-    /// That of an entity; `None` for what has none that says enough: aligned calls hold other numbers, days, files and
-    /// pages than their requests, and often.
-    pub fn of(entity: &Entity) -> Option<Self> {
-        match (&entity.norm, entity.kind) {
-            (Norm::Text(text), Kind::Id | Kind::Account | Kind::Phone) => Some(code(text)),
-            (Norm::Text(_), Kind::Email) => Some(Self::Address),
-            _ => None,
-        }
+    /// That of an entity, with its value; `None` for what has none that says enough: aligned calls hold other numbers, days,
+    /// files and pages than their requests, and often.
+    pub fn of(entity: &Entity) -> Option<(Self, String)> {
+        let Norm::Text(text) = &entity.norm else { return None };
+        let form = match entity.kind {
+            Kind::Id | Kind::Account | Kind::Phone => code(text),
+            Kind::Email => Self::Address,
+            _ => return None,
+        };
+        Some((form, text.clone()))
     }
 }
 
@@ -47,35 +49,51 @@ pub struct Own {
     /// Its form.
     pub form: Form,
     /// Its value.
-    pub norm: Norm,
+    pub value: String,
     /// Whether request or trusted context has it.
     pub known: bool,
+    /// Whether it is all of an argument's value, rather than a word in a text.
+    pub whole: bool,
     /// Whether it may stand for what the request says: not if it is part of a quotation.
     pub counts: bool,
 }
 
+type ByForm<'a> = HashMap<&'a Form, HashSet<&'a str>>;
+
 /// How many values of an action stand in the place of others of the request.
-pub fn count(own: &[Own], said: &[(Form, Norm)]) -> usize {
-    let mut strangers: HashMap<&Form, Vec<&Norm>> = HashMap::new();
-    for value in own.iter().filter(|v| !v.known) {
-        add(strangers.entry(&value.form).or_default(), &value.norm);
-    }
-    if strangers.is_empty() {
+///
+/// What an argument holds is not excused by the right value in a text beside it, `{order: "#W2", note: "as for #W1"}`.
+pub fn count(own: &[Own], said: &[(Form, String)]) -> usize {
+    if said.is_empty() || own.iter().all(|v| v.known) {
         return 0;
     }
-    let mut left_out: HashMap<&Form, Vec<&Norm>> = HashMap::new();
-    let is_used = |norm: &Norm| own.iter().any(|v| v.counts && v.norm == *norm);
-    for (form, norm) in said.iter().filter(|(_, norm)| !is_used(norm)) {
-        add(left_out.entry(form).or_default(), norm);
-    }
-    strangers.iter().map(|(form, here)| here.len().min(left_out.get(form).map_or(0, Vec::len))).sum()
+    let of = |whole: bool| {
+        let strangers =
+            grouped(own.iter().filter(|v| !v.known && v.whole == whole).map(|v| (&v.form, &*v.value)));
+        let used = own.iter().filter(|v| v.counts && (v.whole || !whole)).map(|v| &*v.value);
+        let used: HashSet<&str> = used.collect();
+        let left_out = said.iter().filter(|(_, value)| !used.contains(&**value));
+        let left_out = grouped(left_out.map(|(form, value)| (form, &**value)));
+        let pairs =
+            strangers.iter().map(|(form, here)| here.len().min(left_out.get(form).map_or(0, HashSet::len)));
+        pairs.sum::<usize>()
+    };
+    of(true) + of(false)
 }
 
 /// The same value twice is one.
-fn add<'a>(values: &mut Vec<&'a Norm>, norm: &'a Norm) {
-    if !values.contains(&norm) {
-        values.push(norm);
+fn grouped<'a>(values: impl Iterator<Item = (&'a Form, &'a str)>) -> ByForm<'a> {
+    let mut groups = ByForm::new();
+    for (form, value) in values {
+        groups.entry(form).or_default().insert(value);
     }
+    groups
+}
+
+/// Whether an entity is all that a value says.
+pub fn is_whole(text: &str, entity: &Entity) -> bool {
+    let outside = [text.get(..entity.range.start), text.get(entity.range.end..)];
+    outside.into_iter().flatten().all(|rest| !rest.contains(char::is_alphanumeric))
 }
 
 #[cfg(test)]
@@ -84,13 +102,21 @@ mod tests {
     use crate::entity::extract;
     use crate::source::SourceIndex;
 
+    /// Of values that stand each in an argument of its own.
     fn displaced(request: &str, values: &str) -> usize {
         let source = SourceIndex::of(request);
-        let own = extract(values).into_iter().filter_map(|e| {
-            let known = source.grade(&e, values.get(e.range.clone())?) > 0.5;
-            Some(Own { form: Form::of(&e)?, norm: e.norm, known, counts: true })
-        });
+        let own = values.split(' ').flat_map(|value| own(&source, value));
         count(&own.collect::<Vec<_>>(), source.said())
+    }
+
+    fn own(source: &SourceIndex, text: &str) -> Vec<Own> {
+        let all = |e: &Entity| {
+            let known = source.grade(e, text.get(e.range.clone())?) > 0.5;
+            let (form, value) = Form::of(e)?;
+            let whole = is_whole(text, e);
+            Some(Own { form, value, known, whole, counts: true })
+        };
+        extract(text).iter().filter_map(all).collect()
     }
 
     #[test]
@@ -111,5 +137,31 @@ mod tests {
             "what the call leaves out says nothing alone"
         );
         assert_eq!(displaced("Cancel my order", "#W3445693"), 0);
+    }
+
+    #[test]
+    fn the_right_value_in_a_text_beside_it_excuses_no_argument() {
+        let source = SourceIndex::of("Exchange order #W3445693");
+        let beside = [own(&source, "#W2905754"), own(&source, "as agreed for #W3445693")].concat();
+        assert_eq!(count(&beside, source.said()), 1);
+        let in_text = own(&source, "see #W3445693 and #W2905754");
+        assert_eq!(count(&in_text, source.said()), 0, "nothing is left out");
+    }
+
+    #[test]
+    fn a_hundred_thousand_ids_take_no_time() {
+        let many: String = (0..100_000).map(|n| format!(" W{n:06}")).collect();
+        let source = SourceIndex::of(&many);
+        let started = std::time::Instant::now();
+        let form = |n: usize| Own {
+            form: Form::Code(1, 6),
+            value: format!("x{n:06}"),
+            known: false,
+            whole: n.is_multiple_of(2),
+            counts: true,
+        };
+        let own: Vec<Own> = (0..100_000).map(form).collect();
+        assert_eq!(count(&own, source.said()), 100_000);
+        assert!(started.elapsed() < std::time::Duration::from_secs(1), "{:?}", started.elapsed());
     }
 }

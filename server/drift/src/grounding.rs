@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::Action;
-use crate::displaced::{self, Form, Own};
+use crate::displaced::{self, Form, Own, is_whole};
 use crate::entity::{Entity, extract};
 use crate::quote::Stripped;
 use crate::source::{SourceIndex, words};
@@ -145,10 +145,10 @@ fn looked_up<'a>(
     counts: bool,
 ) -> impl Iterator<Item = Own> + 'a {
     entities.iter().filter_map(move |entity| {
-        let form = Form::of(entity)?;
+        let (form, value) = Form::of(entity)?;
         let grade = |source: &SourceIndex| grade_of(entity, text, source);
         let known = grade(sources.intent) >= KNOWN || grade(sources.trusted) >= KNOWN;
-        Some(Own { form, norm: entity.norm.clone(), known, counts })
+        Some(Own { form, value, known, whole: is_whole(text, entity), counts })
     })
 }
 

@@ -20,7 +20,7 @@ pub struct SourceIndex {
     domains: HashSet<String>,
     entities: Vec<Entity>,
     /// Entities that others of the same form could stand for.
-    said: Vec<(Form, Norm)>,
+    said: Vec<(Form, String)>,
     relative_date: bool,
     /// What stands in quotation marks, as `padded`.
     literals: Vec<String>,
@@ -111,7 +111,7 @@ impl SourceIndex {
     }
 
     fn collect_entities(&mut self) {
-        self.said = self.entities.iter().filter_map(|e| Some((Form::of(e)?, e.norm.clone()))).collect();
+        self.said = self.entities.iter().filter_map(Form::of).collect();
         for entity in &self.entities {
             match (&entity.norm, entity.kind) {
                 (Norm::Number(n), _) => self.numbers.push(*n),
@@ -126,7 +126,7 @@ impl SourceIndex {
     }
 
     /// Values that can be looked up exactly, each with its form.
-    pub fn said(&self) -> &[(Form, Norm)] {
+    pub fn said(&self) -> &[(Form, String)] {
         &self.said
     }
 
@@ -147,7 +147,7 @@ impl SourceIndex {
 
     /// Bytes held, roughly.
     pub fn bytes(&self) -> usize {
-        let entities = self.entities.len() * (size_of::<Entity>() + size_of::<(Form, Norm)>() + 48);
+        let entities = self.entities.len() * (size_of::<Entity>() + size_of::<(Form, String)>() + 48);
         size_of::<Self>() + self.padded.len() + self.squashed.len() + self.stems.len() * 48 + entities
     }
 
@@ -268,9 +268,18 @@ impl SourceIndex {
         f32::from(u8::from(self.has_phrase(raw) || self.has_squashed(&squash(raw))))
     }
 
-    /// Whether the letters and digits stand here with other punctuation; short runs would stand in any text.
+    /// Whether the letters and digits stand here with other punctuation; short runs would stand in any text. A number that
+    /// goes on is another one.
     fn has_squashed(&self, squashed: &str) -> bool {
-        squashed.len() >= LEAST_SQUASHED && self.squashed.contains(squashed)
+        let digit = |c: Option<char>| c.is_some_and(char::is_numeric);
+        let (first, last) = (squashed.chars().next(), squashed.chars().next_back());
+        let is_whole = |(at, found): (usize, &str)| {
+            let before = self.squashed.get(..at).and_then(|text| text.chars().next_back());
+            let after = self.squashed.get(at + found.len()..).and_then(|text| text.chars().next());
+            let goes_on = (digit(first) && digit(before)) || (digit(last) && digit(after));
+            !goes_on
+        };
+        squashed.len() >= LEAST_SQUASHED && self.squashed.match_indices(squashed).any(is_whole)
     }
 
     /// Share of the character trigrams of a short value that stand here: forgives endings and compounds. `None` where it
@@ -372,6 +381,18 @@ mod tests {
     fn grade(source: &str, value: &str) -> f32 {
         let entity = extract(value).remove(0);
         SourceIndex::of(source).grade(&entity, &value[entity.range.clone()])
+    }
+
+    #[test]
+    fn an_id_is_not_found_in_a_longer_one() {
+        let source = SourceIndex::of("I am alice_smith_12345, order W-99-100234");
+        let grade = |value: &str| extract(value).first().map(|e| source.grade(e, value)).unwrap_or(-1.0);
+        assert_eq!((grade("alice_smith_1234"), grade("alice_smith_12345")), (0.0, 1.0));
+        assert_eq!(
+            (grade("W99100234"), grade("W9910023")),
+            (1.0, 0.0),
+            "other punctuation, and another number"
+        );
     }
 
     #[test]

@@ -15,15 +15,16 @@ use rhumb_proto::v1::{self, Hop, HopScore, ScoreChainRequest, ScoreChainResponse
 
 use crate::anchor::carriers;
 use crate::caller::Caller;
-use crate::decide::{Decider, at_most, ruling};
+use crate::decide::{Decider, at_most, is_recent, ruling, trust};
 use crate::draft::Draft;
 use crate::errors::GatewayError;
 use crate::flights::Turn;
-use crate::live::REPLAYED;
 use crate::place::Place;
 use crate::policy::{Policies, Ruling};
 use crate::record::{self, Written};
 
+/// Of a chain so many of the last decisions are looked at, for each hop, to find those that are recorded.
+const LOOKED_AT: usize = 8;
 /// Hops of one call that are worked on at once.
 const CONCURRENCY: usize = 64;
 
@@ -56,7 +57,9 @@ pub async fn score_chain(
     // The same chain, asked for twice at once, is to be found recorded by whoever comes second.
     let turn = match decider.site().ledger.is_kept() && !request.chain_id.is_empty() {
         true => {
-            let parts = [caller.tenant.as_str(), caller.name(), &request.chain_id, "whole chain"];
+            // Nobody waits for a chain of this name that belongs to another intent.
+            let intent = anchor.as_ref().map(|anchor| anchor.digest.as_str()).unwrap_or_default();
+            let parts = [caller.tenant.as_str(), caller.name(), &request.chain_id, intent, "whole chain"];
             decider.turn_of(&parts, call).await?
         }
         false => None,
@@ -66,7 +69,7 @@ pub async fn score_chain(
     }
     let hops = std::mem::take(&mut request.hops).into_iter().zip(1..);
     let policies = decider.site().policy.now();
-    let trust = anchor.as_ref().map_or(Provenance::None, |anchor| anchor.provenance);
+    let trust = trust(&anchor);
     let hops = hops.map(|(hop, number)| asked(decider, number, hop, &request, &policies, caller, trust));
     let hops: Vec<Asked> = hops.collect::<Result<_, _>>()?;
     let drafts = stream::iter(hops.into_iter().map(|hop| draft(decider, hop, anchor.clone(), call)));
@@ -75,7 +78,7 @@ pub async fn score_chain(
     let mut tracker = ChainTracker::default();
     for (hop, draft) in &mut drafts {
         if let Some(digest) = decider.changed_tool(&policies, &hop.request, caller.tenant.as_str())? {
-            draft.tool_changed(hop.ruling.changed_tool, &digest);
+            draft.tool_changed(&hop.ruling, &digest);
         }
         // Each hop of one call is an action of its own, whatever its id.
         decider.place_in(&mut tracker, &hop.place, &hop.request, "", draft, &hop.ruling);
@@ -115,9 +118,17 @@ async fn record(
         decisions.extend(decider.decision(&written, caller, Some(&hop.place), &mut draft)?);
         told.push((hop.place, draft.response));
     }
-    decider.record_all_in_turn(decisions, turn).await?;
-    // The next hop that comes by itself finds them in the ledger.
-    decider.site().live.forget(caller.tenant.as_str(), &chain);
+    if !decisions.is_empty() {
+        let (live, tenant) = (decider.site().live.clone(), caller.tenant.as_str().to_owned());
+        // The next hop that comes by itself finds them in the ledger.
+        let then = move || {
+            live.forget(&tenant, &chain);
+            drop(turn);
+        };
+        if decider.site().ledger.is_kept() {
+            decider.record_whole(decisions, then).await?;
+        }
+    }
     Ok(told)
 }
 
@@ -137,13 +148,16 @@ async fn recorded(
     let (tenant, chain) = (tenant.to_owned(), chain.to_owned());
     let read = move || {
         let mut found = HashMap::new();
-        ledger.chain(Some(&tenant), &chain, REPLAYED, true, |stored| {
-            if wanted.contains(&stored.value.request_digest) {
-                found.insert(stored.value.request_digest.clone(), stored);
+        ledger.chain(Some(&tenant), &chain, LOOKED_AT * wanted.len(), false, |stored| {
+            if is_recent(stored.time_ms) && wanted.contains(&stored.value.request_digest) {
+                found.insert(stored.value.request_digest.clone(), stored.value.id);
             }
             Ok::<_, LedgerError>(())
         })?;
-        Ok(found)
+        // With words, which may have to be decrypted.
+        let found =
+            found.into_iter().filter_map(|(digest, id)| Some((digest, ledger.decision(&id).transpose()?)));
+        found.map(|(digest, stored)| Ok((digest, stored?))).collect::<Result<_, GatewayError>>()
     };
     tokio::task::spawn_blocking(read).await.map_err(GatewayError::broken)?
 }

@@ -24,9 +24,10 @@ use crate::draft::{Draft, known_provenance};
 use crate::errors::{self, GatewayError};
 use crate::flights::Turn;
 use crate::handed::HandedDown;
-use crate::place::{Place, place};
+use crate::place::{Place, place as place_of};
 use crate::policy::{Mode, Outcome, Policies, PolicyHandle, Ruling, Subject};
 use crate::record::{self, Asked, Written};
+use crate::replays::Seen;
 use crate::site::Site;
 
 /// A request of a chain that comes again within this time gets the recorded answer.
@@ -163,12 +164,12 @@ impl Decider {
         let chain_id = request.chain.as_ref().map(|chain| chain.chain_id.clone()).unwrap_or_default();
         let carriers = carriers(&mut request.intent, &request.bindings, &chain_id, caller)?;
         let anchor = self.anchor(&carriers)?;
-        let place = place(&request, anchor.as_ref().ok());
+        let place = place_of(&request, anchor.as_ref().ok());
         // A proxy may know the agent, though nothing names a chain.
         if place.is_none() && request.chain.is_some() && !caller.surface.is_proxy() {
             return Err(InputError::new("chain.chainId", "is missing, and no token names a chain").into());
         }
-        let trust = anchor.as_ref().map_or(Provenance::None, |anchor| anchor.provenance);
+        let trust = trust(&anchor);
         let effect = input.action.effect;
         let ruling = ruling(&policies, &request, caller, effect, trust);
         let missing = ruling.missing(effect, trust);
@@ -194,14 +195,19 @@ impl Decider {
         caller: &Caller,
         call: &Call,
     ) -> Result<v1::ScoreResponse, GatewayError> {
-        let Prepared { request, policies, ruling, .. } = prepared;
-        let Compared { input, carriers, mut anchor, place } = compared;
+        let Prepared { request, policies, effect, .. } = prepared;
+        let Compared { input, carriers, mut anchor, mut place } = compared;
+        let mut ruling = std::borrow::Cow::Borrowed(&prepared.ruling);
         let written = Written::of(request);
         let turn = self.turn(&written, place.as_ref(), caller, call).await?;
         if turn.as_ref().is_some_and(|turn| turn.waited) {
-            // What was good before may have been ended since.
+            // What was good before may have been ended since, or moved to another version.
             anchor = self.anchor(&carriers)?;
+            place = place_of(request, anchor.as_ref().ok());
+            ruling =
+                std::borrow::Cow::Owned(self::ruling(policies, request, caller, *effect, trust(&anchor)));
         }
+        let ruling = ruling.as_ref();
         let changed = self.changed_tool(policies, request, caller.tenant.as_str())?;
         // A proxy lets each action through that passes: each is a decision of its own, whatever its id, which the agent
         // may have chosen.
@@ -214,13 +220,13 @@ impl Decider {
             return Ok(earlier);
         }
         let instruction = place.as_ref().map(|place| place.instruction.as_str()).unwrap_or_default();
-        let again = self.comes_again(&input, &carriers, place.as_ref(), &anchor);
+        let seen = self.see(&input, place.as_ref(), &anchor, caller);
         let mut draft = self.draft(request, input, anchor, instruction, call, ruling).await?;
         if let Some(digest) = changed {
-            draft.tool_changed(ruling.changed_tool, &digest);
+            draft.tool_changed(ruling, &digest);
         }
-        if again {
-            draft.replayed(ruling.replayed);
+        if seen.as_ref().is_some_and(|seen| seen.again) {
+            draft.replayed(ruling);
         }
         if let Some(place) = &place {
             self.join(place, request, &written.key(), caller, &mut draft, ruling).await?;
@@ -228,6 +234,7 @@ impl Decider {
         draft.ruled(ruling, policies.id());
         // Where this fails, the action stays in its chain: it was asked for, though nobody was told.
         self.record_in_turn(&written, caller, place.as_ref(), &mut draft, turn).await?;
+        seen.into_iter().for_each(Seen::keep);
         Ok(draft.response)
     }
 
@@ -366,22 +373,21 @@ impl Decider {
         Ok(found.anchor)
     }
 
-    /// Whether this action of this chain came before of late, with the same token or, without one, for the same intent.
-    fn comes_again(
+    /// Takes note of an action of a chain, which may have come before of late.
+    fn see(
         &self,
         input: &ScoreInput,
-        carriers: &Carriers,
         place: Option<&Place>,
         anchor: &Result<Anchor, NoAnchor>,
-    ) -> bool {
-        let (Some(place), Ok(anchor)) = (place, anchor) else { return false };
-        if !self.site.replays.is_on() {
-            return false;
-        }
-        let action = action_digest(&input.action);
-        let mut parts = vec![carriers.tenant.as_str(), &place.chain, &action, &anchor.digest];
-        parts.extend(carriers.tokens.iter().map(|(_, token)| token.as_str()));
-        self.site.replays.again(&parts)
+        caller: &Caller,
+    ) -> Option<Seen> {
+        let (Some(place), Ok(anchor)) = (place, anchor) else { return None };
+        // How the intent was carried is the caller's to choose, and tells nothing apart.
+        let named = || {
+            let action = action_digest(&input.action);
+            [caller.tenant.as_str().to_owned(), place.chain.clone(), action, anchor.digest.clone()]
+        };
+        self.site.replays.is_on().then(|| self.site.replays.see(named())).flatten()
     }
 
     /// Waits for the same request where that is being answered, so that it is found recorded, and is one hop.
@@ -447,10 +453,12 @@ impl Decider {
     ) -> bool {
         let d = &stored.value;
         let said = |field: &str| d.response.get(field).and_then(|id| id.as_str());
-        now_ms().saturating_sub(stored.time_ms) <= RETRY_MS
+        is_recent(stored.time_ms)
             && d.request_digest == written.digest()
             && d.chain.as_ref().is_some_and(|c| c.id == place.chain)
             && d.intent == anchor.intent
+            // Another issuer's intent has no id here.
+            && d.response.pointer("/intent/digest").is_none_or(|digest| *digest == anchor.digest)
             && d.provenance == anchor.provenance.name()
             && d.caller == caller.name()
             && said("calibrationId") == Some(self.engine.calibration_id())
@@ -482,23 +490,23 @@ impl Decider {
         turn: Option<Turn>,
     ) -> Result<(), GatewayError> {
         let decision = self.decision(written, caller, place, draft)?;
-        self.record_all_in_turn(decision.into_iter().collect(), turn).await
+        let Some(decision) = decision else { return Ok(()) };
+        match turn {
+            Some(turn) => self.record_whole(vec![decision], move || drop(turn)).await,
+            None => Ok(self.site.ledger.record(decision).await.map(|_| ())?),
+        }
     }
 
-    /// Records decisions, all or none, and ends a turn with that.
-    pub(crate) async fn record_all_in_turn(
+    /// Records decisions, all or none, and does what comes `then`, also where the caller has left meanwhile.
+    pub(crate) async fn record_whole(
         &self,
         decisions: Vec<Decision>,
-        turn: Option<Turn>,
+        then: impl FnOnce() + Send + 'static,
     ) -> Result<(), GatewayError> {
-        if decisions.is_empty() {
-            return Ok(());
-        }
-        let Some(turn) = turn else { return Ok(self.site.ledger.record_all(decisions).await?) };
         let ledger = self.site.ledger.clone();
         let recorded = tokio::spawn(async move {
             let recorded = ledger.record_all(decisions).await;
-            drop(turn);
+            then();
             recorded
         });
         recorded.await.map_err(GatewayError::broken)??;
@@ -529,6 +537,16 @@ impl Decider {
         };
         record::decision(asked, &draft.response).map(Some)
     }
+}
+
+/// Whether what was recorded then may still be the answer to a request that comes again.
+pub(crate) fn is_recent(time_ms: u64) -> bool {
+    now_ms().saturating_sub(time_ms) <= RETRY_MS
+}
+
+/// How far an intent can be trusted.
+pub(crate) fn trust(anchor: &Result<Anchor, NoAnchor>) -> Provenance {
+    anchor.as_ref().map_or(Provenance::None, |anchor| anchor.provenance)
 }
 
 /// What the policy says about an action; the request may ask for a mode, and demand more.

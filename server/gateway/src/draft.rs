@@ -23,22 +23,24 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// The tool says something else of itself than what was pinned.
-    pub(crate) fn tool_changed(&mut self, floor: Verdict, digest: &str) {
-        self.at_least(floor, reason::TOOL_CHANGED, &format!("{}:{digest}", reason::TOOL_CHANGED));
+    pub(crate) fn tool_changed(&mut self, ruling: &Ruling, digest: &str) {
+        let finding = format!("{}:{digest}", reason::TOOL_CHANGED);
+        self.at_least(ruling.changed_tool, reason::TOOL_CHANGED, finding, ruling);
     }
 
-    /// The same action came before, with the same references, of the same chain.
-    pub(crate) fn replayed(&mut self, floor: Verdict) {
-        self.at_least(floor, reason::ACTION_REPLAYED, reason::ACTION_REPLAYED);
+    /// The same action came before, for the same intent, of the same chain.
+    pub(crate) fn replayed(&mut self, ruling: &Ruling) {
+        self.at_least(ruling.replayed, reason::ACTION_REPLAYED, reason::ACTION_REPLAYED.to_owned(), ruling);
     }
 
-    fn at_least(&mut self, floor: Verdict, reason: &'static str, finding: &str) {
-        if let Some(evidence) = &mut self.response.evidence {
-            evidence.findings.push(finding.to_owned());
-        }
-        // ABSTAIN says least, and may stop what WARN would let pass.
+    fn at_least(&mut self, floor: Verdict, reason: &'static str, finding: String, ruling: &Ruling) {
+        self.response.evidence.get_or_insert_default().findings.push(finding);
         let raised = match self.told.verdict {
-            Verdict::Abstain => floor >= Verdict::Escalate,
+            // It says least, but may stop what WARN would let pass.
+            Verdict::Abstain => {
+                let passes = ruling.on_abstain.get(self.effect) == Outcome::Pass;
+                floor >= Verdict::Escalate || (floor == Verdict::Warn && passes)
+            }
             verdict => verdict < floor,
         };
         if raised {

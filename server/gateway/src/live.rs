@@ -16,7 +16,7 @@ use crate::keyed::{Key, key};
 use crate::record;
 
 /// Decisions that a chain is made from again, the last ones.
-pub(crate) const REPLAYED: usize = 4096;
+const REPLAYED: usize = 4096;
 /// What the cache spends on a chain, besides the chain.
 const ENTRY: usize = 192;
 
@@ -79,8 +79,12 @@ impl Live {
     /// Weighs a chain again after it has grown.
     pub fn weigh(&self, tenant: &str, id: &str, chain: &Shared) {
         let key = ChainKey::new(tenant, id);
-        // A chain that was made again meanwhile knows more.
-        if self.chains.get(&key).is_none_or(|held| Arc::ptr_eq(&held, chain)) {
+        // A chain that was made again meanwhile knows more, and one that was forgotten lacks what was recorded since.
+        let is_held = match self.chains.get(&key) {
+            Some(held) => Arc::ptr_eq(&held, chain),
+            None => !self.ledger.is_kept(),
+        };
+        if is_held {
             self.chains.insert(key, Arc::clone(chain));
         }
     }

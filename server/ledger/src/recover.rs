@@ -57,8 +57,8 @@ pub(crate) fn open_on(
     let texts = Arc::new(Texts::open(root, config.text, &config.text_key_path())?);
     let dir = folder::log(root);
     let head = head(&dir, keys)?;
-    let accepted = accepted::unrecorded(&dir, head.newest.seq)?;
     let (store, end) = agree(config, &dir, head)?;
+    let accepted = accepted::unrecorded(&dir, head.newest.seq, end.at.seq)?;
     if end.tail_bytes > 0 {
         tracing::warn!(
             bytes = end.tail_bytes,

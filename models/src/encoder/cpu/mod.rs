@@ -191,8 +191,7 @@ impl Deal<'_, '_> {
             && let Some(i) =
                 Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < self.groups.len())
         {
-            // Also if a group panics: those who help wait for the count.
-            let _counted = Counted(&self.done);
+            let _counted = Counted { done: &self.done, all: self.groups.len() };
             let texts =
                 self.groups.get(i).and_then(|group| self.batch.get(group.clone())).unwrap_or_default();
             if let Some(place) = self.encoded.get(i) {
@@ -207,12 +206,16 @@ impl Deal<'_, '_> {
     }
 }
 
-/// Counts when it goes.
-struct Counted<'a>(&'a AtomicUsize);
+/// Counts a group when it goes. If the group panics nobody leads any more, and those who help wait for the count: it is over.
+struct Counted<'a> {
+    done: &'a AtomicUsize,
+    all: usize,
+}
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        let groups = if std::thread::panicking() { self.all } else { 1 };
+        self.done.fetch_add(groups, Ordering::Relaxed);
     }
 }
 
@@ -237,7 +240,8 @@ impl Encoder for CpuEncoder {
             done: AtomicUsize::new(0),
             encoded: plan.groups.iter().map(|_| OnceLock::new()).collect(),
         };
-        self.threads.run(plan.threads(), &|thread| {
+        let wanted = plan.threads().min(teams.len() * plan.members);
+        self.threads.run(wanted, &|thread| {
             // The first thread is our own and stays; others make room where another encoder has begun.
             let may = || thread < work.share();
             let Some(team) = teams.get(thread / plan.members) else { return };

@@ -70,7 +70,7 @@ pub struct IntentConfig {
     pub max_intent_life_s: u64,
     /// Life of a binding. It never outlives its intent.
     pub binding_ttl_s: u64,
-    /// The same action of the same chain, with the same references, that comes again within this time is flagged; 0: none is.
+    /// The same action of the same chain, for the same intent, that comes again within this time is flagged; 0: none is.
     pub replay_window_s: u64,
     /// Folder of the signing keys; without it, the ledger's.
     pub keys: Option<PathBuf>,
