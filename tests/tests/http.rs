@@ -232,16 +232,16 @@ async fn sigterm_lets_calls_finish_and_closes_what_is_idle() {
     let mut http = HttpServer::start("[server]\ndrain_ms = 60000\n[http]\ndeadline_ms = 60000\n").await;
     let mut idle = http.connect().await;
     assert_eq!(idle.post(SCORE, &[], aligned("1").to_string().as_bytes()).await.status, 200);
-    let requests: Vec<Value> = (0..120).map(|i| fresh(&format!("d{i}"), "a drain")).collect();
+    let requests: Vec<Value> = (0..1000).map(|i| fresh(&format!("d{i}"), "a drain")).collect();
     let (mut busy, batch) = (http.connect().await, json!({"requests": requests}).to_string());
     let running = tokio::spawn(async move { busy.post("/v1/score:batch", &[], batch.as_bytes()).await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!running.is_finished(), "the batch was too quick for this test");
     http.server.terminate();
     assert!(idle.answer().await.is_none(), "an idle connection is closed at once");
     let answer = running.await.unwrap();
     let responses = answer.json()["responses"].clone();
-    assert_eq!((answer.status, responses.as_array().unwrap().len()), (200, 120));
+    assert_eq!((answer.status, responses.as_array().unwrap().len()), (200, 1000));
     assert!(responses.as_array().unwrap().iter().all(|r| r["status"] == "SCORED"));
     assert_eq!(http.server.wait().code(), Some(0), "{}", http.server.stderr());
 }
