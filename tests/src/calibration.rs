@@ -1,5 +1,6 @@
 //! A calibration in which every feature counts.
 
+use rhumb_drift::FEATURES;
 use serde_json::{Value, json};
 
 /// The built-in calibration with a weight on every feature: with it, a difference in any of them, however small, is a
@@ -11,10 +12,8 @@ pub fn every_feature_counts() -> String {
     calibration["name"] = json!("every-feature");
     for head in ["call", "bare"] {
         for (name, feature) in calibration[head]["features"].as_object_mut().unwrap() {
-            // Those of which more means more drift.
-            let up = ["ungrounded", "new_words", "displaced", "destinations", "quoted", "disguises"];
-            let direction = if up.contains(&name.as_str()) { 1.0 } else { -1.0 };
-            feature["weight"] = json!(0.37 * direction);
+            let known = FEATURES.iter().find(|f| f.name == name).unwrap();
+            feature["weight"] = json!(0.37 * known.direction);
         }
     }
     calibration.to_string()

@@ -116,12 +116,10 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
         let declared = !action.is_undeclared(&leaf.argument);
         let mut value = grade_leaf(leaf, text, &entities, sources);
         (value.declared, value.counts) = (declared, declared && !is_quoted);
-        exact.extend(looked_up(
-            text,
-            &entities,
-            sources,
-            value.counts && !stripped.quoted.contains(&leaf.argument),
-        ));
+        if !sources.intent.said().is_empty() {
+            let counts = value.counts && !stripped.quoted.contains(&leaf.argument);
+            exact.extend(looked_up(text, &entities, sources, counts));
+        }
         // Where several values share a path nobody knows which is which, and none is corrected.
         if let Some(own) = own.and_then(Option::as_ref).filter(|own| own.as_str() != text) {
             let (own, _) = prefix(own, own_budget);
@@ -134,7 +132,7 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
     grounding
 }
 
-/// At and above this grade a value is not a stranger: a day of the same month, a date where the request says "tomorrow".
+/// At and above this grade a value is not a stranger; another address of the same domain is one.
 const KNOWN: f32 = 0.4;
 
 /// The values of a text that can be looked up exactly.

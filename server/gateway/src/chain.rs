@@ -99,52 +99,50 @@ async fn record(
     caller: &Caller,
     turn: Option<Turn>,
 ) -> Result<Vec<(Place, v1::ScoreResponse)>, GatewayError> {
-    let Some(chain) = drafts.first().map(|(hop, _)| hop.place.chain.clone()) else { return Ok(Vec::new()) };
-    let mut recorded = match anchor {
-        Ok(_) => recorded(decider, caller.tenant.as_str(), &chain, &drafts).await?,
-        Err(_) => HashMap::new(),
-    };
-    let (mut decisions, mut told) = (Vec::new(), Vec::with_capacity(drafts.len()));
-    for (hop, mut draft) in drafts {
-        let written = Written::of(&hop.request);
-        if let (Ok(anchor), Some(stored)) = (anchor, recorded.remove(written.digest()))
-            && decider.stands(&stored, &written, &hop.place, anchor, policy, caller)
-            && let earlier = record::response(&stored.value)?
-            && says_the_same(&earlier, &draft.response)
-        {
-            told.push((hop.place, earlier));
-            continue;
-        }
-        decisions.extend(decider.decision(&written, caller, Some(&hop.place), &mut draft)?);
-        told.push((hop.place, draft.response));
-    }
-    if !decisions.is_empty() {
-        let (live, tenant) = (decider.site().live.clone(), caller.tenant.as_str().to_owned());
-        // The next hop that comes by itself finds them in the ledger.
-        let then = move || {
-            live.forget(&tenant, &chain);
-            drop(turn);
+    let (hops, mut drafts): (Vec<Asked>, Vec<Draft>) = drafts.into_iter().unzip();
+    if let Some(chain) = hops.first().map(|hop| hop.place.chain.clone())
+        && decider.site().ledger.is_kept()
+    {
+        let tenant = caller.tenant.as_str().to_owned();
+        let written: Vec<Written<'_>> = hops.iter().map(|hop| Written::of(&hop.request)).collect();
+        let mut recorded = match anchor {
+            Ok(_) => recorded(decider, &tenant, &chain, &written).await?,
+            Err(_) => HashMap::new(),
         };
-        if decider.site().ledger.is_kept() {
+        let mut decisions = Vec::new();
+        for ((hop, written), draft) in hops.iter().zip(&written).zip(&mut drafts) {
+            if let (Ok(anchor), Some(stored)) = (anchor, recorded.remove(written.digest()))
+                && decider.stands(&stored, written, &hop.place, anchor, policy, caller)
+                && let earlier = record::response(&stored.value)?
+                && says_the_same(&earlier, &draft.response)
+            {
+                draft.response = earlier;
+                continue;
+            }
+            decisions.extend(decider.decision(written, caller, Some(&hop.place), draft)?);
+        }
+        if !decisions.is_empty() {
+            let live = decider.site().live.clone();
+            // The next hop that comes by itself finds them in the ledger.
+            let then = move || {
+                live.forget(&tenant, &chain);
+                drop(turn);
+            };
             decider.record_whole(decisions, then).await?;
         }
     }
-    Ok(told)
+    Ok(hops.into_iter().map(|hop| hop.place).zip(drafts.into_iter().map(|draft| draft.response)).collect())
 }
 
-/// What is recorded of these hops, by the digest of the request; the last of each.
+/// What is recorded of these requests, by their digest; the last of each.
 async fn recorded(
     decider: &Decider,
     tenant: &str,
     chain: &str,
-    drafts: &[(Asked, Draft)],
+    written: &[Written<'_>],
 ) -> Result<HashMap<String, Stored<Decision>>, GatewayError> {
     let ledger = decider.site().ledger.clone();
-    if !ledger.is_kept() {
-        return Ok(HashMap::new());
-    }
-    let wanted: HashSet<String> =
-        drafts.iter().map(|(hop, _)| Written::of(&hop.request).digest().to_owned()).collect();
+    let wanted: HashSet<String> = written.iter().map(|written| written.digest().to_owned()).collect();
     let (tenant, chain) = (tenant.to_owned(), chain.to_owned());
     let read = move || {
         let mut found = HashMap::new();

@@ -197,17 +197,17 @@ impl Decider {
     ) -> Result<v1::ScoreResponse, GatewayError> {
         let Prepared { request, policies, effect, .. } = prepared;
         let Compared { input, carriers, mut anchor, mut place } = compared;
-        let mut ruling = std::borrow::Cow::Borrowed(&prepared.ruling);
+        let renewed;
+        let mut ruling = &prepared.ruling;
         let written = Written::of(request);
         let turn = self.turn(&written, place.as_ref(), caller, call).await?;
         if turn.as_ref().is_some_and(|turn| turn.waited) {
             // What was good before may have been ended since, or moved to another version.
             anchor = self.anchor(&carriers)?;
             place = place_of(request, anchor.as_ref().ok());
-            ruling =
-                std::borrow::Cow::Owned(self::ruling(policies, request, caller, *effect, trust(&anchor)));
+            renewed = self::ruling(policies, request, caller, *effect, trust(&anchor));
+            ruling = &renewed;
         }
-        let ruling = ruling.as_ref();
         let changed = self.changed_tool(policies, request, caller.tenant.as_str())?;
         // A proxy lets each action through that passes: each is a decision of its own, whatever its id, which the agent
         // may have chosen.
@@ -382,12 +382,12 @@ impl Decider {
         caller: &Caller,
     ) -> Option<Seen> {
         let (Some(place), Ok(anchor)) = (place, anchor) else { return None };
+        if !self.site.replays.is_on() {
+            return None;
+        }
         // How the intent was carried is the caller's to choose, and tells nothing apart.
-        let named = || {
-            let action = action_digest(&input.action);
-            [caller.tenant.as_str().to_owned(), place.chain.clone(), action, anchor.digest.clone()]
-        };
-        self.site.replays.is_on().then(|| self.site.replays.see(named())).flatten()
+        let action = action_digest(&input.action);
+        self.site.replays.see([caller.tenant.as_str(), &place.chain, &action, &anchor.digest])
     }
 
     /// Waits for the same request where that is being answered, so that it is found recorded, and is one hop.
@@ -489,12 +489,9 @@ impl Decider {
         draft: &mut Draft,
         turn: Option<Turn>,
     ) -> Result<(), GatewayError> {
-        let decision = self.decision(written, caller, place, draft)?;
-        let Some(decision) = decision else { return Ok(()) };
-        match turn {
-            Some(turn) => self.record_whole(vec![decision], move || drop(turn)).await,
-            None => Ok(self.site.ledger.record(decision).await.map(|_| ())?),
-        }
+        let Some(turn) = turn else { return self.record(written, caller, place, draft).await };
+        let Some(decision) = self.decision(written, caller, place, draft)? else { return Ok(()) };
+        self.record_whole(vec![decision], move || drop(turn)).await
     }
 
     /// Records decisions, all or none, and does what comes `then`, also where the caller has left meanwhile.

@@ -45,11 +45,7 @@ pub fn unrecorded(dir: &Path, signed: u64, last: u64) -> Result<Vec<EndAccepted>
 
 /// Takes the note away.
 pub fn forget(dir: &Path) -> Result<(), LedgerError> {
-    let path = path(dir);
-    match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(LedgerError::io(&path)(e)),
-        _ => Ok(()),
-    }
+    folder::remove(&path(dir))
 }
 
 fn noted(dir: &Path) -> Result<Vec<EndAccepted>, LedgerError> {

@@ -65,6 +65,14 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
     path.parent().map_or(Ok(()), sync)
 }
 
+/// Removes a file, if it is there.
+pub fn remove(path: &Path) -> Result<(), LedgerError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(LedgerError::io(path)(e)),
+        _ => Ok(()),
+    }
+}
+
 /// 32 random bytes.
 pub fn random() -> Result<[u8; 32], LedgerError> {
     let mut bytes = [0; 32];

@@ -92,12 +92,9 @@ impl Ledger {
     pub(crate) fn on(config: &LedgerConfig, keys: &Keys, opened: Opened) -> Result<Self, LedgerError> {
         let dir = folder::log(&config.path);
         let (tables, texts) = (opened.tables, opened.texts);
-        let has_accepted = !opened.accepted.is_empty();
         let writer = Writer::new(opened.log, tables, texts, rules(config), Some(&dir)).after(opened.accepted);
         let ledger = Self::start(writer, keys, Some(dir.clone()), Some(opened.lock), config.queue)?;
-        if has_accepted {
-            accepted::forget(&dir)?;
-        }
+        accepted::forget(&dir)?;
         Ok(ledger)
     }
 

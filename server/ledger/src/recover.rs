@@ -157,7 +157,7 @@ pub fn accept_end(config: &LedgerConfig, keys: &Keys, last: u64) -> Result<(), L
     let slot = head::slot(&at, keys)?;
     accepted::note(&dir, EndAccepted { last, signed: end.signed, time_ms: now_ms() })?;
     // Before the head: tables beyond the end would refuse the next start, and nothing would be missing any more.
-    remove(&folder::tables(&config.path))?;
+    folder::remove(&folder::tables(&config.path))?;
     folder::write_whole(&dir.join("HEAD"), &[slot.clone(), slot].concat())?;
     tracing::warn!(last, signed = end.signed, "the ledger's head was signed anew where the log ends");
     Ok(())
@@ -216,15 +216,8 @@ fn agree(config: &LedgerConfig, dir: &Path, head: Head) -> Result<(Store, End), 
 
 fn anew(path: &Path, secret: &[u8; 32], why: &str) -> Result<Store, LedgerError> {
     tracing::warn!("the ledger's tables are made again from the log: {why}");
-    remove(path)?;
+    folder::remove(path)?;
     Store::open(path, secret)
-}
-
-fn remove(path: &Path) -> Result<(), LedgerError> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(LedgerError::io(path)(e)),
-        _ => Ok(()),
-    }
 }
 
 /// Where the log ends, and whether it passes through the place where the tables are.

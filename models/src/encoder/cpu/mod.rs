@@ -119,6 +119,24 @@ impl CpuEncoder {
         let others = others.collect::<Result<Vec<_>, _>>()?;
         Ok(std::iter::once(self).chain(others).collect())
     }
+
+    /// Factors for int8, from the largest values that the inputs of every product have on these texts.
+    ///
+    /// # Errors
+    /// If the encoder does not compute in f32, or as [`Encoder::encode`].
+    pub fn measure_smoothing(bundle: &Bundle, texts: &[Vec<u32>]) -> Result<Smoothing, EncoderError> {
+        let this = Self::load(bundle, Arithmetic::F32, 1, Kernel::Best)?.shared;
+        let mut scratch = Scratch::observing();
+        for text in texts {
+            super::check_batch(&[text], this.info.max_length, this.model.vocab_size())?;
+            this.model.forward(&[text], &Team::new(1), &mut scratch)?;
+        }
+        let config = ModelConfig::of(bundle)?;
+        let tensors =
+            SafeTensors::deserialize(&bundle.weights).map_err(|e| EncoderError::Weights(e.to_string()))?;
+        let weights = model::largest_weights(&config, &tensors)?;
+        Ok(Smoothing::measured(this.info.digest.clone(), texts.len(), &scratch.observed(), &weights))
+    }
 }
 
 impl Shared {
@@ -151,26 +169,6 @@ impl Shared {
             super::normalize(&mut pooled);
         }
         pooled
-    }
-}
-
-impl CpuEncoder {
-    /// Factors for int8, from the largest values that the inputs of every product have on these texts.
-    ///
-    /// # Errors
-    /// If the encoder does not compute in f32, or as [`Encoder::encode`].
-    pub fn measure_smoothing(bundle: &Bundle, texts: &[Vec<u32>]) -> Result<Smoothing, EncoderError> {
-        let this = Self::load(bundle, Arithmetic::F32, 1, Kernel::Best)?.shared;
-        let mut scratch = Scratch::observing();
-        for text in texts {
-            super::check_batch(&[text], this.info.max_length, this.model.vocab_size())?;
-            this.model.forward(&[text], &Team::new(1), &mut scratch)?;
-        }
-        let config = ModelConfig::of(bundle)?;
-        let tensors =
-            SafeTensors::deserialize(&bundle.weights).map_err(|e| EncoderError::Weights(e.to_string()))?;
-        let weights = model::largest_weights(&config, &tensors)?;
-        Ok(Smoothing::measured(this.info.digest.clone(), texts.len(), &scratch.observed(), &weights))
     }
 }
 
