@@ -13,14 +13,14 @@ use crate::log::append::Start;
 use crate::log::head::{self, Found};
 use crate::log::line::{Frame, split};
 use crate::log::lines::Lines;
-use crate::log::{Disk, End, Files, Head, Log, Position, Scan, lines};
+use crate::log::{Disk, End, Files, Head, Log, Position, Scan, Signed, lines};
 use crate::record::{EndAccepted, Record};
 use crate::store::{Store, Tables};
 use crate::text::Texts;
 use crate::writer::now_ms;
 
 /// Records that are replayed into the tables in one commit.
-const REPLAY: usize = 1000;
+const REPLAY: u64 = 1000;
 
 /// What was opened.
 pub struct Opened {
@@ -57,8 +57,15 @@ pub(crate) fn open_on(
     let texts = Arc::new(Texts::open(root, config.text, &config.text_key_path())?);
     let dir = folder::log(root);
     let head = head(&dir, keys)?;
-    let (store, end) = agree(config, &dir, head)?;
+    let (store, end) = agree(config, &dir, head, keys.public())?;
     let accepted = accepted::unrecorded(&dir, head.newest.seq, end.at.seq)?;
+    if end.tail_records > 0 {
+        tracing::warn!(
+            records = end.tail_records,
+            after = end.at.seq,
+            "records that nobody signed are cut off the log: of a crash, before anybody was told of them, or a stranger's"
+        );
+    }
     if end.tail_bytes > 0 {
         tracing::warn!(
             bytes = end.tail_bytes,
@@ -188,7 +195,12 @@ fn fresh(dir: &Path, keys: &Keys) -> Result<Head, LedgerError> {
 }
 
 /// Checks the log, and brings the tables to where it ends.
-fn agree(config: &LedgerConfig, dir: &Path, head: Head) -> Result<(Store, End), LedgerError> {
+fn agree(
+    config: &LedgerConfig,
+    dir: &Path,
+    head: Head,
+    keys: &PublicKeys,
+) -> Result<(Store, End), LedgerError> {
     let path = folder::tables(&config.path);
     let secret = folder::secret_or_new(&folder::state_key(&config.path))?;
     let opened = Store::open(&path, &secret).and_then(|store| {
@@ -196,7 +208,7 @@ fn agree(config: &LedgerConfig, dir: &Path, head: Head) -> Result<(Store, End), 
         Ok((store, progress))
     });
     let progress = opened.as_ref().map_or(Position::default(), |(_, progress)| *progress);
-    let (end, met) = check(dir, head, config.check, progress)?;
+    let (end, met) = check(dir, head, keys, config.check, progress)?;
     if progress.seq > end.at.seq {
         let what = format!(
             "has seen record {}, but the log ends at {}: it was cut off, or put back from a copy; in that case delete \
@@ -221,16 +233,24 @@ fn anew(path: &Path, secret: &[u8; 32], why: &str) -> Result<Store, LedgerError>
 }
 
 /// Where the log ends, and whether it passes through the place where the tables are.
-fn check(dir: &Path, head: Head, how: StartCheck, tables: Position) -> Result<(End, bool), LedgerError> {
+fn check(
+    dir: &Path,
+    head: Head,
+    keys: &PublicKeys,
+    how: StartCheck,
+    tables: Position,
+) -> Result<(End, bool), LedgerError> {
     // Tables beyond the head are no start: a crash can have left them, but nobody signed for their place.
     let skip = how == StartCheck::Recent && tables.seq <= head.newest.seq;
     let from = if skip { tables } else { Position::default() };
     let mut scan = Scan::new(dir, head, from)?;
     let mut met = tables == from;
+    let mut signed = Signed::by(&head, keys);
     while let Some(record) = scan.record()? {
         met |= record.place.end() == tables;
+        signed.see(&record);
     }
-    Ok((scan.finish()?, met))
+    Ok((signed.end(scan.finish()?), met))
 }
 
 fn replay(store: &Store, dir: &Path, head: Head, from: Position, to: Position) -> Result<(), LedgerError> {
@@ -243,7 +263,7 @@ fn replay(store: &Store, dir: &Path, head: Head, from: Position, to: Position) -
         let before = done.seq;
         done = store.write(|tables| {
             let mut at = done;
-            for _ in 0..REPLAY {
+            for _ in 0..REPLAY.min(to.seq - done.seq) {
                 let Some(line) = scan.record()? else { break };
                 let record: Record =
                     serde_json::from_slice(line.json).map_err(|e| line.problem(e.to_string()))?;

@@ -50,7 +50,7 @@ async fn the_newest_decision_on_a_request_counts() {
     let first = ledger.record(decision(1)).await.unwrap();
     let second = Decision { request_id: decision(1).request_id, ..decision(2) };
     let receipt = ledger.record(second.clone()).await.unwrap();
-    assert_eq!(receipt.seq, first.seq + 1);
+    assert!(receipt.seq > first.seq);
     let found = ledger.by_request(None, &second.request_id).unwrap().unwrap();
     assert_eq!((found.seq, found.digest, found.time_ms), (receipt.seq, receipt.digest, receipt.time_ms));
 }

@@ -69,6 +69,11 @@ impl Log {
         self.since_checkpoint
     }
 
+    /// Whether what was appended must be signed before it is acknowledged.
+    pub fn needs_checkpoint(&self) -> bool {
+        self.durability == Durability::Disk && self.since_checkpoint > 0
+    }
+
     /// Bytes that wait for [`Log::commit`].
     pub fn waiting(&self) -> usize {
         self.buffer.len()

@@ -23,8 +23,9 @@
 //!
 //! `log/HEAD` says, signed, how far the log goes (see [`head`]). It is written after the log and before anything is
 //! acknowledged, so a log that ends before its head was cut off, and no crash. It need not be brought to the disk
-//! each time: a head that is older than the log, after the loss of power, is still signed, and the records beyond it
-//! carry on its chain, so they are taken in at the next start. Only what no server had synced can be cut off then
+//! each time: where an acknowledged record must survive the loss of power, each group of records ends with a signed
+//! checkpoint. What follows the last signature, of head or checkpoint, was acknowledged to nobody; a digest alone
+//! everybody can compute, so the next start cuts it off. Only what no server had synced can be cut off then
 //! without a trace, and `verify` can be told a head from elsewhere to close even that gap.
 //!
 //! A copy for safekeeping takes `HEAD` first, then the files: a head must not be newer than the log beside it.
@@ -37,6 +38,7 @@ pub mod lines;
 pub mod lookahead;
 pub mod place;
 pub mod scan;
+pub mod signed;
 
 pub use append::Log;
 pub use disk::{Disk, Files, Nowhere};
@@ -44,3 +46,4 @@ pub use head::Head;
 pub use line::{Digest, Frame, hex, unhex};
 pub use place::{Place, Position};
 pub use scan::{End, Scan};
+pub use signed::Signed;

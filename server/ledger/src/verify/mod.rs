@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use crate::folder;
 use crate::keys::PublicKeys;
-use crate::log::{Head, Scan, hex, lines};
+use crate::log::{Head, Scan, Signed, hex, lines};
 use crate::problem::Problem;
 use crate::recover;
 
-use self::records::Records;
+use self::records::{Counts, Records};
 use self::tables::Tables;
 
 pub use self::tables::TablesState;
@@ -41,7 +41,7 @@ pub struct Options {
 /// What was found good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// Records that are there.
+    /// Records that are there and signed for.
     pub records: u64,
     /// Checkpoints among them, each with a good signature.
     pub checkpoints: u64,
@@ -49,11 +49,12 @@ pub struct Verified {
     pub decisions: u64,
     /// The first record there is; more than 1 after retention.
     pub first_seq: u64,
-    /// The last record.
+    /// The last record that is signed for.
     pub head_seq: u64,
     /// Its digest, 64 hexadecimal digits.
     pub head_digest: String,
-    /// Records beyond the signed head: written, and not acknowledged when the head was read.
+    /// Records after it, which do not count: written when the head was read already, unfinished when the server died, or
+    /// put there by a stranger. Nobody was told of them, and a start cuts them off.
     pub tail_records: u64,
     /// Bytes after the last record: one that was half written when the server died, or is being written now.
     pub tail_bytes: u64,
@@ -84,17 +85,24 @@ fn once(root: &Path, keys: &PublicKeys, options: &Options) -> Result<Verified, P
     let head = head(&dir, keys)?;
     let mut scan = Scan::new(&dir, head, crate::log::Position::default())?;
     let mut records = Records::new(root, keys, options);
+    let mut signed = Signed::by(&head, keys);
+    let mut counts = Counts::default();
     while let Some(record) = scan.record()? {
         records.check(&record)?;
         tables.check(&record)?;
+        signed.see(&record);
+        if record.place.seq <= signed.seq() {
+            counts = records.counts;
+        }
     }
-    let end = scan.finish()?;
+    let whole = scan.finish()?;
+    let tables = tables.finish(&whole)?;
+    let end = signed.end(whole);
     records.finish(&end)?;
-    let tables = tables.finish(&end)?;
     Ok(Verified {
-        records: records.records,
-        checkpoints: records.checkpoints,
-        decisions: records.decisions,
+        records: counts.records,
+        checkpoints: counts.checkpoints,
+        decisions: counts.decisions,
         first_seq: end.first_seq,
         head_seq: end.at.seq,
         head_digest: hex(&end.at.digest),

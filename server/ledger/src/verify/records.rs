@@ -2,18 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::Options;
 use crate::keys::PublicKeys;
-use crate::log::append::checkpoint_message;
 use crate::log::scan::Checked;
+use crate::log::signed;
 use crate::log::{End, hex};
 use crate::problem::Problem;
-use crate::record::{Checkpoint, SegmentBegun};
+use crate::record::SegmentBegun;
 use crate::text;
+
+/// How many.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    pub records: u64,
+    pub checkpoints: u64,
+    pub decisions: u64,
+}
 
 /// What was seen so far.
 pub struct Records<'a> {
@@ -21,21 +27,19 @@ pub struct Records<'a> {
     keys: &'a PublicKeys,
     expect: Option<&'a (u64, String)>,
     met: bool,
-    pub records: u64,
-    pub checkpoints: u64,
-    pub decisions: u64,
+    pub counts: Counts,
 }
 
 impl<'a> Records<'a> {
     pub fn new(root: &Path, keys: &'a PublicKeys, options: &'a Options) -> Self {
         let (text_keys, expect) = (root.join("text-keys"), options.expect.as_ref());
-        Self { text_keys, keys, expect, met: false, records: 0, checkpoints: 0, decisions: 0 }
+        Self { text_keys, keys, expect, met: false, counts: Counts::default() }
     }
 
     pub fn check(&mut self, record: &Checked<'_>) -> Result<(), Problem> {
-        self.records += 1;
+        self.counts.records += 1;
         match record.frame.kind {
-            "decision" => self.decisions += 1,
+            "decision" => self.counts.decisions += 1,
             "checkpoint" => self.checkpoint(record)?,
             "segment" => self.text_key(record)?,
             _ => {}
@@ -52,22 +56,8 @@ impl<'a> Records<'a> {
     }
 
     fn checkpoint(&mut self, record: &Checked<'_>) -> Result<(), Problem> {
-        let strange = |_| record.problem("is not a checkpoint of the ledger");
-        let Checkpoint { kid, digest, signature } =
-            serde_json::from_slice(record.frame.data).map_err(strange)?;
-        if digest != hex(&record.place.previous) && record.place.previous != [0; 32] {
-            return Err(record.problem("the checkpoint signs another digest than that of the record before"));
-        }
-        if !self.keys.contains(&kid) {
-            return Err(
-                record.problem(format!("signed with the key {kid}, which is not among the public keys"))
-            );
-        }
-        let signature = URL_SAFE_NO_PAD.decode(&signature).unwrap_or_default();
-        if !self.keys.verify(&kid, &checkpoint_message(&digest), &signature) {
-            return Err(record.problem("the signature of the checkpoint is not valid"));
-        }
-        self.checkpoints += 1;
+        signed::checkpoint(record, self.keys).map_err(|what| record.problem(what))?;
+        self.counts.checkpoints += 1;
         Ok(())
     }
 

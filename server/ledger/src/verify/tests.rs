@@ -1,10 +1,13 @@
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::config::LedgerConfig;
+use crate::config::{Durability, LedgerConfig};
 use crate::keys::Keys;
 use crate::ledger::Ledger;
+use crate::log::line::{chained, unhex};
+use crate::record::{Event, Record};
 use crate::testing::{copied, filled, filled_as, keys};
 
 const DECISIONS: u64 = 7;
@@ -208,10 +211,44 @@ fn an_older_head_over_the_whole_log_is_a_crash_and_is_healed() {
     let head = std::fs::read(dir.path().join("log/HEAD")).unwrap();
     filled_as(&LedgerConfig::at(dir.path()), &keys, 5..9);
     std::fs::write(dir.path().join("log/HEAD"), head).unwrap();
-    assert!(check(dir.path(), &keys).unwrap().tail_records > 0);
+    let verified = check(dir.path(), &keys).unwrap();
+    assert_eq!(
+        (verified.tail_records, verified.decisions),
+        (0, 9),
+        "checkpoints sign for what the head does not"
+    );
     filled_as(&LedgerConfig::at(dir.path()), &keys, 9..10);
     let verified = check(dir.path(), &keys).unwrap();
     assert_eq!((verified.tail_records, verified.decisions), (0, 10));
+}
+
+/// A decision that carries on the chain of digests, as anybody can write it.
+fn forged(dir: &Path, last: &Verified) -> String {
+    let event = Event::Decision(Box::new(crate::testing::decision(99)));
+    let json = serde_json::to_vec(&Record { seq: last.head_seq + 1, time_ms: u64::MAX / 2, event }).unwrap();
+    let digest = chained(&unhex(last.head_digest.as_bytes()).unwrap(), &json);
+    let mut log = std::fs::OpenOptions::new().append(true).open(dir.join(LOG)).unwrap();
+    log.write_all(&[hex(&digest).as_bytes(), b" ", &json, b"\n"].concat()).unwrap();
+    crate::testing::decision(99).id
+}
+
+#[test]
+fn a_record_that_nobody_signed_is_not_counted_and_not_taken_in() {
+    for durability in [Durability::Disk, Durability::Os] {
+        let (dir, keys) = (tempfile::tempdir().unwrap(), keys());
+        let config = LedgerConfig { durability, ..LedgerConfig::at(dir.path()) };
+        filled_as(&config, &keys, 0..5);
+        let before = check(dir.path(), &keys).unwrap();
+        let id = forged(dir.path(), &before);
+        let found = check(dir.path(), &keys).unwrap();
+        assert_eq!((found.tail_records, found.decisions), (1, 5));
+        assert_eq!((found.head_seq, &found.head_digest), (before.head_seq, &before.head_digest));
+        let ledger = Ledger::open(&config, Arc::clone(&keys)).unwrap();
+        assert!(ledger.decision(&id).unwrap().is_none());
+        ledger.close().unwrap();
+        let after = check(dir.path(), &keys).unwrap();
+        assert_eq!((after.tail_records, after.decisions), (0, 5));
+    }
 }
 
 #[test]

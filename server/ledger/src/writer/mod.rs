@@ -199,6 +199,10 @@ impl Writer {
     }
 
     fn commit(&mut self, tables: &mut dyn Write) -> Result<(), LedgerError> {
+        // What must survive the loss of power is signed in the log itself: the head may not have reached the disk.
+        if self.log.needs_checkpoint() {
+            self.checkpoint(tables)?;
+        }
         apply::set_progress(tables, self.log.at())?;
         self.dirty = true;
         self.log.commit()

@@ -209,6 +209,13 @@ fn praise(good: &Verified) -> String {
     if good.first_seq > 1 {
         text += &format!("; records 1 to {} were removed by the retention rule", good.first_seq - 1);
     }
+    if good.tail_records > 0 {
+        text += &format!(
+            "; {} more that nobody signed: written just now, unfinished at a crash, or a stranger's; the next start cuts them \
+             off",
+            good.tail_records
+        );
+    }
     if good.tail_bytes > 0 {
         text += &format!("; {} bytes after the last record, of one that was being written", good.tail_bytes);
     }
