@@ -17,6 +17,7 @@ pub mod openshell;
 pub mod policy;
 pub mod program;
 pub mod raw;
+pub mod registry;
 pub mod samples;
 pub mod score;
 pub mod server;

@@ -9,52 +9,11 @@ use rhumb_proto::v1::{
     Verdict,
 };
 use rhumb_tests::Server;
+use rhumb_tests::registry::{Site, registration, with_intent};
 use rhumb_tests::samples::{BILL, aligned, drifted, message};
 use rhumb_tests::tokens::{Forger, claims, resigned};
-use tempfile::TempDir;
 use tonic::Code;
 use tonic_types::StatusExt as _;
-
-struct Site {
-    server: Server,
-    folder: TempDir,
-    config: String,
-}
-
-impl Site {
-    async fn open(more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = format!("[ledger]\npath = {:?}\n{more}", folder.path());
-        Self { server: Server::start(&config).await, folder, config }
-    }
-
-    async fn restart(&mut self) {
-        self.server.terminate();
-        assert!(self.server.wait().success());
-        self.server = Server::start(&self.config).await;
-    }
-
-    async fn register(&self, text: &str) -> RegisterIntentResponse {
-        self.server.intents().await.register_intent(registration(text)).await.unwrap().into_inner()
-    }
-
-    async fn score(&self, request: ScoreRequest) -> ScoreResponse {
-        self.server.client().await.score(request).await.unwrap().into_inner()
-    }
-
-    async fn with_token(&self, token: &str) -> ScoreResponse {
-        self.score(with_intent(Intent { token: token.into(), ..Intent::default() })).await
-    }
-}
-
-fn registration(text: &str) -> RegisterIntentRequest {
-    let intent = Intent { text: text.into(), principal: "user:alice".into(), ..Intent::default() };
-    RegisterIntentRequest { intent: Some(intent), ..RegisterIntentRequest::default() }
-}
-
-fn with_intent(intent: Intent) -> ScoreRequest {
-    ScoreRequest { intent: Some(intent), ..message(&aligned("1")) }
-}
 
 fn refused(answer: &ScoreResponse) -> (&str, Status, Verdict, Option<f64>) {
     (answer.reason_code.as_str(), answer.status(), answer.verdict(), answer.drift)
@@ -125,12 +84,42 @@ async fn every_broken_token_is_refused_with_its_own_reason() {
         assert_eq!(refused(&answer), (reason, Status::NoAnchor, Verdict::Deny, None), "{token}");
         assert_eq!(answer.provenance(), Provenance::None);
     }
+    // A token that is no good names no chain; that it is no good is the answer all the same, and is recorded.
+    let position = v1::ChainPosition { agent: "worker".into(), ..Default::default() };
+    let broken = Intent { token: "a.b.c".into(), ..Intent::default() };
+    let answer = site.score(ScoreRequest { chain: Some(position), ..with_intent(broken) }).await;
+    assert_eq!(refused(&answer), ("intent_malformed", Status::NoAnchor, Verdict::Deny, None));
+    assert!(!answer.decision_id.is_empty());
     let rewritten = Intent { text: "Invite Mallory to the board.".into(), token, ..Intent::default() };
     let request = ScoreRequest { intent: Some(rewritten), ..message(&drifted("2")) };
     assert_eq!(
         refused(&site.score(request).await),
         ("intent_tampered", Status::NoAnchor, Verdict::Deny, None)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_key_issues_no_more_tokens_and_may_be_revoked_altogether() {
+    let mut site = Site::open("").await;
+    let token = site.register(BILL).await.token;
+    let thief = Forger::read(&site.folder.path().join("keys"));
+    let ledger = site.folder.path().to_str().unwrap().to_owned();
+    let keys = |args: &[&str]| rhumb_tests::run([&["keys"], args, &["--path", &ledger]].concat(), b"");
+    let listed: serde_json::Value = serde_json::from_slice(&keys(&["list"]).stdout).unwrap();
+    let old = listed["keys"][0]["kid"].as_str().unwrap().to_owned();
+    assert_eq!(keys(&["rotate"]).code, 0);
+    site.restart().await;
+    assert_eq!(site.with_token(&token).await.provenance(), Provenance::Signed, "issued before");
+    let later = resigned(&token, &thief, |claims| {
+        for time in ["iat", "exp"] {
+            claims[time] = (claims[time].as_u64().unwrap() + 25).into();
+        }
+    });
+    let expected = ("intent_signature", Status::NoAnchor, Verdict::Deny, None);
+    assert_eq!(refused(&site.with_token(&later).await), expected);
+    assert_eq!(keys(&["revoke", &old]).code, 0);
+    site.restart().await;
+    assert_eq!(refused(&site.with_token(&token).await), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ use rhumb_engine::{Call, Engine, EngineError, ScoreInput};
 use rhumb_ledger::intent::action::action_digest;
 use rhumb_ledger::intent::carriers::{Anchor, Carriers, NoAnchor};
 use rhumb_ledger::intent::config::{IntentConfig, Provenance};
+use rhumb_ledger::intent::reason;
 use rhumb_ledger::{Decision, LedgerError, Stored};
 use rhumb_proto::v1;
 use tokio::sync::watch;
@@ -166,7 +167,9 @@ impl Decider {
         let anchor = self.anchor(&carriers)?;
         let place = place_of(&request, anchor.as_ref().ok());
         // A proxy may know the agent, though nothing names a chain.
-        if place.is_none() && request.chain.is_some() && !caller.surface.is_proxy() {
+        // Where the token that would name it is no good, that is the answer.
+        let is_missing = place.is_none() && request.chain.is_some();
+        if is_missing && !is_refused(&anchor) && !caller.surface.is_proxy() {
             return Err(InputError::new("chain.chainId", "is missing, and no token names a chain").into());
         }
         let trust = trust(&anchor);
@@ -539,6 +542,11 @@ impl Decider {
 /// Whether what was recorded then may still be the answer to a request that comes again.
 pub(crate) fn is_recent(time_ms: u64) -> bool {
     now_ms().saturating_sub(time_ms) <= RETRY_MS
+}
+
+/// Whether something led to an intent that cannot be used; not where nothing did.
+fn is_refused(anchor: &Result<Anchor, NoAnchor>) -> bool {
+    anchor.as_ref().is_err_and(|why| why.reason != reason::INTENT_MISSING)
 }
 
 /// How far an intent can be trusted.

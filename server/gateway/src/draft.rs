@@ -50,16 +50,28 @@ impl Draft {
         }
     }
 
-    /// Says what the policy makes of the verdict.
-    pub(crate) fn ruled(&mut self, ruling: &Ruling, policy: &str) {
-        let response = &mut self.response;
-        let trust = known_provenance(response.provenance());
-        let enforced = ruling.mode == Mode::Enforce;
-        let outcome = match enforced && !ruling.trusts(self.effect, trust) {
+    /// Whether the intent was refused, or is trusted less than is demanded.
+    pub(crate) fn is_refused(&self, ruling: &Ruling) -> bool {
+        self.response.status() == v1::Status::NoAnchor || !self.is_trusted(ruling)
+    }
+
+    fn is_trusted(&self, ruling: &Ruling) -> bool {
+        ruling.trusts(self.effect, known_provenance(self.response.provenance()))
+    }
+
+    /// What the policy makes of the verdict.
+    pub(crate) fn outcome(&self, ruling: &Ruling) -> Outcome {
+        match ruling.mode == Mode::Enforce && !self.is_trusted(ruling) {
             // Also where there is no anchor at all, and ABSTAIN would pass.
             true => Outcome::Stop,
-            false => ruling.outcome(response.verdict(), self.effect),
-        };
+            false => ruling.outcome(self.response.verdict(), self.effect),
+        }
+    }
+
+    /// Says what the policy makes of the verdict.
+    pub(crate) fn ruled(&mut self, ruling: &Ruling, policy: &str) {
+        let outcome = self.outcome(ruling);
+        let response = &mut self.response;
         response.outcome = outcome.message().into();
         response.mode = ruling.mode.message().into();
         response.policy = policy.to_owned();

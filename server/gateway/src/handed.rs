@@ -53,5 +53,6 @@ pub fn chain_state(chain_id: &str, state: &ChainState, handed: HandedDown) -> v1
         first_drifted_hop: state.first_drifted_hop,
         found_by: state.found_by.map(|f| f.as_str().to_owned()).unwrap_or_default(),
         actions: state.actions,
+        apart: false,
     }
 }

@@ -28,6 +28,7 @@ pub mod policy;
 pub mod record;
 mod replays;
 pub mod site;
+mod standing;
 pub mod surface;
 pub mod told;
 pub mod tools;

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use moka::sync::Cache;
 use rhumb_drift::ChainTracker;
-use rhumb_drift::chain::{ChainHop, ChainParameters};
+use rhumb_drift::chain::{ChainHop, ChainParameters, FoundBy};
 use rhumb_ledger::record::Decision;
 use rhumb_ledger::{Ledger, LedgerError};
+use rhumb_proto::v1;
 
 use crate::errors::GatewayError;
 use crate::keyed::{Key, key};
 use crate::record;
+use crate::standing::{Standing, passed};
 
 /// Decisions that a chain is made from again, the last ones.
 const REPLAYED: usize = 4096;
@@ -21,7 +23,16 @@ const REPLAYED: usize = 4096;
 const ENTRY: usize = 192;
 
 /// A chain that several requests may hold at once.
-pub type Shared = Arc<Mutex<ChainTracker>>;
+pub type Shared = Arc<Mutex<Course>>;
+
+/// A chain, and who counts in it.
+#[derive(Debug, Default)]
+pub struct Course {
+    /// Its hops.
+    pub tracker: ChainTracker,
+    /// Whose actions count.
+    pub(crate) standing: Standing,
+}
 
 /// Names a chain of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,8 +55,9 @@ pub struct Live {
 impl Live {
     /// Chains of `megabytes` at most.
     pub fn new(megabytes: u64, ledger: Ledger) -> Self {
-        let weigh =
-            |_: &ChainKey, chain: &Shared| u32::try_from(lock(chain).bytes() + ENTRY).unwrap_or(u32::MAX);
+        let weigh = |_: &ChainKey, chain: &Shared| {
+            u32::try_from(lock(chain).tracker.bytes() + ENTRY).unwrap_or(u32::MAX)
+        };
         Self { chains: Cache::builder().max_capacity(megabytes << 20).weigher(weigh).build(), ledger }
     }
 
@@ -96,7 +108,7 @@ impl Live {
 }
 
 /// A chain's lock. What a panic left behind is a tracker like any other: its steps are all or nothing.
-pub fn lock(chain: &Shared) -> std::sync::MutexGuard<'_, ChainTracker> {
+pub fn lock(chain: &Shared) -> std::sync::MutexGuard<'_, Course> {
     chain.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -105,17 +117,30 @@ fn replayed(
     parameters: &ChainParameters,
     tenant: &str,
     chain: &str,
-) -> Result<ChainTracker, LedgerError> {
-    let mut tracker = ChainTracker::default();
+) -> Result<Course, LedgerError> {
+    let is_longer = ledger.chain_len(Some(tenant), chain)? > REPLAYED;
+    let mut course = (!is_longer).then(Course::default);
     ledger.chain(Some(tenant), chain, REPLAYED, false, |stored| {
+        let course = course.get_or_insert_with(|| resumed(&stored.value));
         let key = record::key(&stored.value.request_id, &stored.value.request_digest);
-        if let Some(hop) = hop(&stored.value, &key) {
-            let state = tracker.insert(parameters, hop);
-            tracker.told(&state, stored.value.verdict);
+        if let Some(hop) = hop(&stored.value, &key)
+            && course.standing.counts(&stored.value)
+        {
+            let state = course.tracker.insert(parameters, hop);
+            course.tracker.told(&state, passed(&stored.value));
         }
         Ok::<_, LedgerError>(())
     })?;
-    Ok(tracker)
+    Ok(course.unwrap_or_default())
+}
+
+/// What was known before the first decision that is replayed of a longer chain, as that decision says.
+fn resumed(first: &Decision) -> Course {
+    let known = first.response.get("chain").cloned().unwrap_or_default();
+    let known: v1::ChainState = serde_json::from_value(known).unwrap_or_default();
+    let before = known.actions.saturating_sub(1);
+    let drifted = known.first_drifted_hop.zip(FoundBy::of(&known.found_by)).filter(|_| before > 0);
+    Course { tracker: ChainTracker::resumed(before, drifted), standing: Standing::default() }
 }
 
 /// A recorded decision as a hop of its chain.
@@ -173,13 +198,37 @@ mod tests {
             for n in 0..100_000 {
                 let id = format!("chain-{n}");
                 let chain = live.chain(&parameters, "", &id).await.unwrap();
-                lock(&chain).insert(&parameters, hop_of(round));
+                lock(&chain).tracker.insert(&parameters, hop_of(round));
                 live.weigh("", &id, &chain);
             }
         }
         live.chains.run_pending_tasks();
         assert!(live.chains.weighted_size() <= MEGABYTES << 20, "{}", live.chains.weighted_size());
         assert!(live.chains.entry_count() > 5_000, "{}", live.chains.entry_count());
+    }
+
+    #[test]
+    fn what_came_before_the_decisions_that_are_replayed_is_not_forgotten() {
+        let known = v1::ChainState {
+            actions: 5001,
+            first_drifted_hop: Some(7),
+            found_by: "cumulative".to_owned(),
+            ..v1::ChainState::default()
+        };
+        let answer = v1::ScoreResponse { chain: Some(known), ..v1::ScoreResponse::default() };
+        let request = v1::ScoreRequest::default();
+        let asked = record::Asked {
+            written: &record::Written::of(&request),
+            tenant: "",
+            caller: "",
+            agent: "",
+            delegator: "",
+            instruction_threshold: None,
+        };
+        let mut course = resumed(&record::decision(asked, &answer).unwrap());
+        let state = course.tracker.insert(&ChainParameters::default(), hop_of(5001));
+        assert_eq!((state.actions, state.first_drifted_hop), (5001, Some(7)));
+        assert_eq!(state.found_by, Some(FoundBy::Cumulative));
     }
 
     #[tokio::test]

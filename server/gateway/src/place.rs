@@ -8,11 +8,11 @@ use rhumb_proto::v1;
 use crate::caller::Caller;
 use crate::convert;
 use crate::decide::Decider;
-use crate::draft::Draft;
+use crate::draft::{Draft, known_provenance};
 use crate::errors::GatewayError;
 use crate::handed::chain_state;
 use crate::live;
-use crate::policy::Ruling;
+use crate::policy::{Outcome, Ruling};
 
 /// Where in a chain an action stands.
 pub(crate) struct Place {
@@ -44,7 +44,15 @@ impl Decider {
         let (live, tenant) = (&self.site().live, caller.tenant.as_str());
         let parameters = self.engine.chain_parameters();
         let chain = live.chain(parameters, tenant, &place.chain).await?;
-        self.place_in(&mut live::lock(&chain), place, request, key, draft, ruling);
+        {
+            let mut course = live::lock(&chain);
+            let trust = known_provenance(draft.response.provenance());
+            if !course.standing.admits(trust, draft.is_refused(ruling)) {
+                draft.response.chain = Some(apart(place, draft));
+                return Ok(());
+            }
+            self.place_in(&mut course.tracker, place, request, key, draft, ruling);
+        }
         live.weigh(tenant, &place.chain, &chain);
         Ok(())
     }
@@ -66,9 +74,23 @@ impl Decider {
             draft.response.reason_code = raised.reason.to_owned();
         }
         if !state.repeated {
-            tracker.told(&state, convert::known_verdict(draft.response.verdict()));
+            tracker.told(&state, draft.outcome(ruling) == Outcome::Pass);
         }
-        draft.response.chain = Some(chain_state(&place.chain, &state, draft.handed));
+        let is_apart = draft.is_refused(ruling);
+        draft.response.chain =
+            Some(v1::ChainState { apart: is_apart, ..chain_state(&place.chain, &state, draft.handed) });
+    }
+}
+
+/// Of an action that does not count in its chain; what the chain is like is not for its caller.
+fn apart(place: &Place, draft: &Draft) -> v1::ChainState {
+    v1::ChainState {
+        chain_id: place.chain.clone(),
+        hop: place.hop,
+        step_drift: draft.handed.step_drift,
+        instruction_drift: draft.handed.instruction_drift.map(|(drift, _)| drift),
+        apart: true,
+        ..v1::ChainState::default()
     }
 }
 

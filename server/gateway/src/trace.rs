@@ -1,14 +1,15 @@
 //! Recorded decisions as messages, and chains put together from them.
 
-use rhumb_drift::Verdict;
 use rhumb_ledger::Stored;
 use rhumb_ledger::log::hex;
 use rhumb_ledger::record::Decision;
 use rhumb_proto::v1::{self, ChainTrace};
 
+use crate::draft::known_provenance;
 use crate::errors::GatewayError;
 use crate::intents::timestamp;
 use crate::record;
+use crate::standing::{self, Standing};
 
 /// A recorded decision as a message.
 ///
@@ -32,8 +33,9 @@ pub fn decision(stored: &Stored<Decision>) -> Result<v1::Decision, GatewayError>
     })
 }
 
-/// A chain from its decisions, in any order, as they were told: where drift began is what was known after the last of them.
-/// Chains of one name belong to several tenants; this is the one of the last decision.
+/// A chain from its decisions, in any order, as they were told: where drift began is what was known when that was last said,
+/// so that nothing that comes later can unsay it. Chains of one name belong to several tenants; this is the one of the last
+/// decision. Decisions that do not count in the chain are listed, and say nothing of it.
 ///
 /// # Errors
 /// If what was recorded is no decision of ours.
@@ -46,20 +48,27 @@ pub fn trace(
     let tenant = last.map(|stored| stored.value.tenant.as_str());
     let own = |stored: &&Stored<Decision>| Some(stored.value.tenant.as_str()) == tenant;
     let mut stored: Vec<&Stored<Decision>> = decisions.iter().filter(own).collect();
-    stored.sort_by_key(|stored| (hop(stored), stored.seq));
-    let known = last.map(decision).transpose()?.and_then(|d| d.response).and_then(|r| r.chain);
+    stored.sort_by_key(|stored| stored.seq);
+    let mut standing = Standing::default();
+    let mut counted: Vec<&Stored<Decision>> =
+        stored.iter().copied().filter(|stored| standing.counts(&stored.value)).collect();
+    let states = counted.iter().map(|stored| state(&stored.value)).collect::<Vec<_>>();
+    let known = states.into_iter().rev().find(|state| state.first_drifted_hop.is_some());
     let first = known.as_ref().and_then(|state| state.first_drifted_hop);
+    let principal = principal(intent.as_ref(), &counted);
+    stored.sort_by_key(|stored| (hop(stored), stored.seq));
+    counted.sort_by_key(|stored| (hop(stored), stored.seq));
     let messages: Vec<v1::Decision> = stored.iter().map(|s| decision(s)).collect::<Result<_, _>>()?;
-    let place = first.and_then(|hop| drifted(&stored, hop));
-    let named = place.and_then(|place| stored.get(place)?.value.chain.as_ref());
-    let passed = place.and_then(|place| passed(&stored, place));
-    let drifts = messages.iter().filter_map(|d| d.response.as_ref()?.drift);
+    let place = first.and_then(|hop| drifted(&counted, hop));
+    let named = place.and_then(|place| counted.get(place)?.value.chain.as_ref());
+    let passed = place.and_then(|place| passed(&counted, place));
+    let drifts = counted.iter().filter_map(|stored| stored.value.drift);
     let (text, previous, next) = version(intent.as_ref(), chain_id);
     let given = || messages.iter().find_map(|d| Some(d.request.as_ref()?.intent.as_ref()?.text.clone()));
     Ok(ChainTrace {
         chain_id: chain_id.to_owned(),
         intent_text: text.or_else(given).unwrap_or_default(),
-        principal: last.map(|stored| stored.value.principal.clone()).unwrap_or_default(),
+        principal,
         first_drifted_hop: first,
         first_drifted_agent: named.map(|p| p.agent.clone()).unwrap_or_default(),
         first_drifted_delegator: named.map(|p| p.delegator.clone()).unwrap_or_default(),
@@ -75,6 +84,23 @@ pub fn trace(
     })
 }
 
+/// What was known of the chain after a decision.
+fn state(decision: &Decision) -> v1::ChainState {
+    let state = decision.response.get("chain").cloned().unwrap_or_default();
+    serde_json::from_value(state).unwrap_or_default()
+}
+
+/// Who is accountable: as the intent was registered, else as the decision on the best ground says, the first of several.
+fn principal(intent: Option<&v1::RegisteredIntent>, counted: &[&Stored<Decision>]) -> String {
+    let registered = intent.map(|intent| intent.principal.clone()).filter(|principal| !principal.is_empty());
+    let trust = |stored: &&&Stored<Decision>| {
+        known_provenance(v1::Provenance::from_str_name(&stored.value.provenance).unwrap_or_default())
+    };
+    let named = || counted.iter().filter(|stored| !stored.value.principal.is_empty());
+    let best = || named().rev().max_by_key(trust).map(|stored| stored.value.principal.clone());
+    registered.or_else(best).unwrap_or_default()
+}
+
 fn hop(stored: &Stored<Decision>) -> u32 {
     stored.value.chain.as_ref().map_or(0, |position| position.hop)
 }
@@ -88,10 +114,16 @@ fn drifted(stored: &[&Stored<Decision>], first: u32) -> Option<usize> {
     of_hop().find(|(_, s)| alarm(&s.value)).or_else(farthest).map(|(place, _)| place)
 }
 
-/// The first enforcement point from there on that was told to let the action pass; the caller where it has no name.
+/// The first enforcement point from there on that let an action pass which is part of the drift (the first drifted one, one
+/// at its threshold, or one that added to what had gathered); the caller where it has no name.
 fn passed(stored: &[&Stored<Decision>], place: usize) -> Option<(String, u32)> {
-    let lets_pass = |s: &&&Stored<Decision>| matches!(s.value.verdict, Verdict::Allow | Verdict::Warn);
-    let passed = stored.get(place..)?.iter().find(lets_pass)?;
+    let gathered = |i: usize| stored.get(i).map_or(0.0, |s| state(&s.value).cumulative_drift);
+    let is_part = |i: usize, d: &Decision| {
+        let alarm = d.drift.zip(d.threshold).is_some_and(|(drift, threshold)| drift >= threshold);
+        i == place || alarm || gathered(i) > i.checked_sub(1).map_or(0.0, gathered)
+    };
+    let mut from = stored.iter().enumerate().skip(place);
+    let (_, passed) = from.find(|(i, s)| is_part(*i, &s.value) && standing::passed(&s.value))?;
     let names = [&passed.value.enforcement_point, &passed.value.caller];
     let name = names.into_iter().find(|name| !name.is_empty()).cloned().unwrap_or_default();
     Some((name, hop(passed)))

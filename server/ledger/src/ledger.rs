@@ -262,6 +262,14 @@ impl Ledger {
         Ok(())
     }
 
+    /// Decisions of a chain.
+    ///
+    /// # Errors
+    /// If what is stored cannot be read.
+    pub fn chain_len(&self, tenant: Option<&str>, chain: &str) -> Result<usize, LedgerError> {
+        self.read(|tables| lookup::chain(tables, tenant, chain)).map(|places| places.len())
+    }
+
     fn at(&self, place: &Place) -> Result<Option<Stored<Decision>>, LedgerError> {
         let Some(dir) = &self.shared.dir else { return Ok(None) };
         let Some(mut stored) = lookup::decision(dir, place)? else { return Ok(None) };

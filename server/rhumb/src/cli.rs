@@ -629,6 +629,16 @@ pub enum KeysCommand {
     /// Makes a new signing key and removes the private part of the old one.
     #[command(after_help = "Example:\n  rhumb keys rotate --path ledger")]
     Rotate(LedgerPlace),
+    /// Refuses all tokens of an old key from the server's next start on, for one that may be in wrong hands.
+    #[command(
+        after_help = "Example:\n  rhumb keys revoke kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k --path ledger"
+    )]
+    Revoke {
+        /// Its id, as `keys list` has it.
+        kid: String,
+        #[command(flatten)]
+        place: LedgerPlace,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -37,7 +37,7 @@ pub struct ChainHop<'a> {
 }
 
 /// What is kept of it: 56 bytes, and names.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Kept {
     /// Begins the digest of the request id; zero: none.
     pub key: [u8; 16],
@@ -75,6 +75,11 @@ pub enum FoundBy {
 }
 
 impl FoundBy {
+    /// What the wire names so.
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Threshold, Self::Cumulative].into_iter().find(|found| found.as_str() == name)
+    }
+
     /// As the wire has it.
     pub fn as_str(self) -> &'static str {
         match self {

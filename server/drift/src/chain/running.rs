@@ -1,7 +1,7 @@
 //! What is carried from hop to hop: the part of a chain's state that needs no hop before the last [`LOOK_BACK`].
 
 use super::change::{LOOK_BACK, Sums};
-use super::hop::{FoundBy, Kept};
+use super::hop::{Flags, FoundBy, Kept};
 use super::parameters::ChainParameters;
 
 /// State after some hops, in order.
@@ -23,6 +23,17 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// After hops of which only the first drifted one is known.
+    pub fn drifted(hop: u32, found_by: FoundBy) -> Self {
+        let alarm = found_by == FoundBy::Threshold;
+        let flags = Flags { scored: true, alarm, passed: false };
+        let hop = Kept { hop, flags, ..Kept::default() };
+        match found_by {
+            FoundBy::Threshold => Self { first: Some(hop), ..Self::default() },
+            FoundBy::Cumulative => Self { began: Some(hop), peak: f64::MAX, ..Self::default() },
+        }
+    }
+
     /// Takes the next hop in; `before` are those before it, in order.
     pub fn step(&mut self, parameters: &ChainParameters, before: &[Kept], hop: &Kept) {
         if !hop.flags.scored {

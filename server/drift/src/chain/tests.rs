@@ -56,7 +56,7 @@ fn small_steps_are_caught_though_none_reaches_the_threshold() {
     assert_eq!(found_by, FoundBy::Cumulative);
     assert!(began > 1 && began as usize <= alarm + 1);
     assert_eq!(passed_by, (if began % 2 == 0 { "even" } else { "odd" }, began));
-    tracker.told(&states[began as usize - 1], Verdict::Escalate);
+    tracker.told(&states[began as usize - 1], false);
     let next = tracker.summary(&p).first_drifted.unwrap().passed_by.unwrap();
     assert_eq!(next.1, began + 1);
 }

@@ -1,7 +1,7 @@
 //! A chain that comes in hop by hop.
 
 use super::change::Evidence;
-use super::hop::{ChainHop, ChainState, ChainSummary, FirstDrifted, Flags, Kept, key};
+use super::hop::{ChainHop, ChainState, ChainSummary, FirstDrifted, Flags, FoundBy, Kept, key};
 use super::names::Names;
 use super::parameters::ChainParameters;
 use super::running::Running;
@@ -58,12 +58,18 @@ impl ChainTracker {
         ChainState { raised: state.raised || (whole && !kept.flags.alarm), ..state }
     }
 
-    /// What the enforcement point was told in the end, where the policy raised the verdict of the action alone. `state` is
-    /// what [`ChainTracker::insert`] answered.
-    pub fn told(&mut self, state: &ChainState, verdict: Verdict) {
+    /// Whether the enforcement point let it pass in the end, whatever the verdict of the action alone. `state` is what
+    /// [`ChainTracker::insert`] answered.
+    pub fn told(&mut self, state: &ChainState, has_passed: bool) {
         if let Some(hop) = self.hops.iter_mut().rfind(|h| h.arrival == state.arrival) {
-            hop.flags.passed = passed(verdict);
+            hop.flags.passed = has_passed;
         }
+    }
+
+    /// Goes on with a chain of which only later actions are at hand: so many came before, and this was its first drifted hop.
+    pub fn resumed(actions: u32, first: Option<(u32, FoundBy)>) -> Self {
+        let base = first.map(|(hop, found_by)| Running::drifted(hop, found_by)).unwrap_or_default();
+        Self { base, now: base, actions, ..Self::default() }
     }
 
     /// What is known of the chain.
@@ -74,7 +80,7 @@ impl ChainTracker {
             found_by,
             agent: self.names.name(hop.agent),
             delegator: self.names.name(hop.delegator),
-            passed_by: self.passed(&hop).map(|h| (self.names.name(h.point), h.hop)),
+            passed_by: self.passed(parameters, &hop).map(|h| (self.names.name(h.point), h.hop)),
         });
         ChainSummary {
             first_drifted,
@@ -166,11 +172,19 @@ impl ChainTracker {
         }
     }
 
-    fn passed(&self, first: &Kept) -> Option<Kept> {
+    /// The first action that was let pass from `first` on, of those that are part of the drift: an action that leads back to
+    /// the course is rightly let pass.
+    fn passed(&self, parameters: &ChainParameters, first: &Kept) -> Option<Kept> {
         let gone = self.passed.filter(|(of, _)| same(of, first)).map(|(_, by)| by);
         gone.or_else(|| {
-            let from = |h: &&Kept| (h.hop, h.arrival) >= (first.hop, first.arrival);
-            self.hops.iter().filter(from).find(|h| h.flags.passed).copied()
+            let mut running = self.base;
+            let mut hops = self.hops.iter().enumerate();
+            let found = hops.find(|(place, hop)| {
+                running.step(parameters, self.hops.get(..*place).unwrap_or_default(), hop);
+                let drifted = same(hop, first) || hop.flags.alarm || running.rose;
+                (hop.hop, hop.arrival) >= (first.hop, first.arrival) && drifted && hop.flags.passed
+            });
+            found.map(|(_, hop)| *hop)
         })
     }
 
@@ -179,7 +193,7 @@ impl ChainTracker {
             return;
         }
         let first = self.now.first_drifted(parameters.threshold);
-        self.passed = first.and_then(|(hop, _)| Some((hop, self.passed(&hop)?)));
+        self.passed = first.and_then(|(hop, _)| Some((hop, self.passed(parameters, &hop)?)));
         self.base = self.upto(parameters, LET_GO);
         self.gone = self.hops.get(LET_GO - 1).map_or(self.gone, |h| h.hop);
         self.hops.drain(..LET_GO);

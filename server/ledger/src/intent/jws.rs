@@ -73,10 +73,13 @@ impl<'a> Unverified<'a> {
         self.kid().map(|_| ()).ok_or_else(|| "header: kid: missing".to_owned())
     }
 
-    /// The claims, if the signature is that of the named key. INVARIANT: only after [`Self::check_header`].
+    /// The claims, if the signature is that of the named key, and was made while that key signed. INVARIANT: only after [`Self::check_header`].
     pub fn verify(self, keys: &KeySet) -> Option<Map<String, Value>> {
-        let good = keys.verify(self.kid()?, self.signed.as_bytes(), &self.signature);
-        good.then_some(self.payload)
+        let kid = self.kid()?;
+        let good = keys.verify(kid, self.signed.as_bytes(), &self.signature);
+        // Whether it has a time at all is checked with the other claims.
+        let issued = self.payload.get("iat").and_then(Value::as_u64).unwrap_or_default();
+        (good && keys.signed_at(kid, issued)).then_some(self.payload)
     }
 
     fn header_text(&self, name: &str) -> Option<&str> {

@@ -53,12 +53,18 @@ enum Key {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeySet {
     keys: BTreeMap<String, Key>,
+    /// When keys ceased to sign, in seconds since 1970.
+    ended: BTreeMap<String, u64>,
 }
 
 impl From<&PublicKeys> for KeySet {
     fn from(public: &PublicKeys) -> Self {
         let key = |kid: &str| Some((kid.to_owned(), Key::Ed25519(public.get(kid)?.to_vec())));
-        Self { keys: public.kids().filter_map(key).collect() }
+        let ended = |kid: &str| Some((kid.to_owned(), public.until_s(kid)?));
+        Self {
+            keys: public.kids().filter_map(key).collect(),
+            ended: public.kids().filter_map(ended).collect(),
+        }
     }
 }
 
@@ -82,12 +88,17 @@ impl KeySet {
         if keys.is_empty() {
             return Err(format!("no key for {}", algorithm.name()));
         }
-        Ok(Self { keys })
+        Ok(Self { keys, ended: BTreeMap::new() })
     }
 
     /// Whether there is a key of this id.
     pub fn contains(&self, kid: &str) -> bool {
         self.keys.contains_key(kid)
+    }
+
+    /// Whether a key still signed at a time, in seconds since 1970.
+    pub fn signed_at(&self, kid: &str, at_s: u64) -> bool {
+        self.ended.get(kid).is_none_or(|ended| at_s <= *ended)
     }
 
     /// Whether `signature` over `message` is that of the key `kid`.

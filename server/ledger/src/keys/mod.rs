@@ -15,6 +15,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use crate::error::LedgerError;
 use crate::record::KeyIntroduced;
+use crate::writer::now_ms;
 use folder::Folder;
 pub use public::{PublicKeys, thumbprint};
 
@@ -89,7 +90,26 @@ impl Keys {
         Ok(keys)
     }
 
-    fn load(folder: &Folder, public: PublicKeys) -> Result<Self, LedgerError> {
+    /// All tokens of an old key are refused from the next start on; what it signed in the ledger stays good.
+    ///
+    /// # Errors
+    /// As [`Keys::open`]; if the key signs now, or is not known.
+    pub fn revoke(dir: &Path, kid: &str) -> Result<(), LedgerError> {
+        let folder = Folder::lock(dir)?;
+        let mut public = Self::of(&folder)?.public;
+        if !public.revoke(kid) {
+            let problem = "is not an old key: rotate first if it is the one that signs";
+            return Err(rhumb_drift::InputError::new(kid, problem).into());
+        }
+        folder.write_public(&public)
+    }
+
+    fn load(folder: &Folder, mut public: PublicKeys) -> Result<Self, LedgerError> {
+        // Whoever opens the keys signs with the newest from now on. A server that was running when they were rotated went
+        // on with the old one until now.
+        if public.retire(now_ms() / 1000) {
+            folder.write_public(&public)?;
+        }
         let Some(kid) = public.newest().map(str::to_owned) else {
             return Err(folder.damaged("jwks.json", "holds no key"));
         };
@@ -164,6 +184,21 @@ mod tests {
         let again = Keys::open(&dir).unwrap();
         assert_eq!((first.kid(), first.jwks()), (again.kid(), again.jwks()));
         assert_eq!(&PublicKeys::read(&dir.join("jwks.json")).unwrap(), first.public());
+    }
+
+    #[test]
+    fn an_old_key_ends_when_the_new_one_comes_into_use_or_altogether() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = Keys::open(dir.path()).unwrap().kid().to_owned();
+        assert!(Keys::revoke(dir.path(), &old).is_err(), "it signs");
+        let new = Keys::rotate(dir.path()).unwrap();
+        assert_eq!(new.public().until_s(&old), None, "a running server still signs with it");
+        let opened = Keys::open(dir.path()).unwrap();
+        let until = opened.public().until_s(&old).unwrap();
+        assert!(until > 1_700_000_000 && opened.public().until_s(new.kid()).is_none());
+        assert_eq!(Keys::open(dir.path()).unwrap().public(), opened.public());
+        Keys::revoke(dir.path(), &old).unwrap();
+        assert_eq!(Keys::open(dir.path()).unwrap().public().until_s(&old), Some(0));
     }
 
     #[test]

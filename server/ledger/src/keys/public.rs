@@ -13,7 +13,15 @@ use crate::error::LedgerError;
 /// Public keys by id, the newest last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PublicKeys {
-    keys: Vec<(String, [u8; 32])>,
+    keys: Vec<Key>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Key {
+    kid: String,
+    x: [u8; 32],
+    /// When it ceased to sign tokens, in seconds since 1970; 0: none of its tokens counts any more.
+    until_s: Option<u64>,
 }
 
 impl PublicKeys {
@@ -40,7 +48,7 @@ impl PublicKeys {
             if keys.contains(&jwk.kid) {
                 return Err(format!("keys[{i}]: kid: stands twice"));
             }
-            keys.add(x);
+            keys.keys.push(Key { kid: jwk.kid.clone(), x, until_s: jwk.until_s });
         }
         Ok(keys)
     }
@@ -49,9 +57,32 @@ impl PublicKeys {
     pub(super) fn add(&mut self, x: [u8; 32]) -> String {
         let kid = thumbprint(&x);
         if !self.contains(&kid) {
-            self.keys.push((kid.clone(), x));
+            self.keys.push(Key { kid: kid.clone(), x, until_s: None });
         }
         kid
+    }
+
+    /// Notes for all but the newest that they sign tokens no more; says whether that is news.
+    pub(super) fn retire(&mut self, at_s: u64) -> bool {
+        let old = self.keys.len().saturating_sub(1);
+        let open = self.keys.iter_mut().take(old).filter(|key| key.until_s.is_none());
+        open.map(|key| key.until_s = Some(at_s)).count() > 0
+    }
+
+    /// None of the tokens of an old key counts any more; false where it is the newest, or not there.
+    pub(super) fn revoke(&mut self, kid: &str) -> bool {
+        let old = self.keys.len().saturating_sub(1);
+        let key = self.keys.iter_mut().take(old).find(|key| key.kid == kid);
+        key.map(|key| key.until_s = Some(0)).is_some()
+    }
+
+    /// Until when a key signed tokens, in seconds since 1970; absent while it signs.
+    pub fn until_s(&self, kid: &str) -> Option<u64> {
+        self.find(kid)?.until_s
+    }
+
+    fn find(&self, kid: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.kid == kid)
     }
 
     /// Whether `signature` over `message` is that of the key `kid`.
@@ -67,17 +98,17 @@ impl PublicKeys {
 
     /// The key of an id.
     pub fn get(&self, kid: &str) -> Option<&[u8; 32]> {
-        self.keys.iter().find(|(id, _)| id == kid).map(|(_, x)| x)
+        self.find(kid).map(|key| &key.x)
     }
 
     /// Id of the newest key.
     pub fn newest(&self) -> Option<&str> {
-        self.keys.last().map(|(id, _)| id.as_str())
+        self.keys.last().map(|key| key.kid.as_str())
     }
 
     /// Ids, the oldest first.
     pub fn kids(&self) -> impl Iterator<Item = &str> {
-        self.keys.iter().map(|(id, _)| id.as_str())
+        self.keys.iter().map(|key| key.kid.as_str())
     }
 
     /// The key as base64url.
@@ -87,7 +118,7 @@ impl PublicKeys {
 
     /// The JWK set (RFC 7517), the newest last.
     pub fn jwks(&self) -> String {
-        let keys = self.keys.iter().map(|(kid, x)| Jwk::new(kid, x)).collect();
+        let keys = self.keys.iter().map(Jwk::new).collect();
         // A struct of strings always has a JSON form.
         serde_json::to_string_pretty(&JwkSet { keys }).unwrap_or_default()
     }
@@ -116,17 +147,21 @@ struct Jwk {
     #[serde(rename = "use")]
     purpose: String,
     alg: String,
+    /// As OpenID Federation names it.
+    #[serde(rename = "exp", default, skip_serializing_if = "Option::is_none")]
+    until_s: Option<u64>,
 }
 
 impl Jwk {
-    fn new(kid: &str, x: &[u8; 32]) -> Self {
+    fn new(key: &Key) -> Self {
         Self {
             kty: "OKP".to_owned(),
             crv: "Ed25519".to_owned(),
-            x: URL_SAFE_NO_PAD.encode(x),
-            kid: kid.to_owned(),
+            x: URL_SAFE_NO_PAD.encode(key.x),
+            kid: key.kid.clone(),
             purpose: "sig".to_owned(),
             alg: "EdDSA".to_owned(),
+            until_s: key.until_s,
         }
     }
 

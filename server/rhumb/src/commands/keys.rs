@@ -20,6 +20,9 @@ pub fn run(args: KeysArgs) -> Result<ExitCode, Failure> {
             let keys = Keys::rotate(&folder(&place)?).map_err(Failure::check)?;
             anstream::println!("{}", keys.kid());
         }
+        KeysCommand::Revoke { kid, place } => {
+            Keys::revoke(&folder(&place)?, &kid).map_err(Failure::check)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
