@@ -39,6 +39,9 @@ fn the_page_is_one_file_and_the_same_each_time() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     let page = std::fs::read_to_string(&path).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.contains("default-src 'none'"));
+    let data = page.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
+    assert_eq!(serde_json::from_str::<Value>(data).unwrap()["tenant"], "corp");
+    assert!(page.contains("[\"Tenant\", data.tenant]"), "the script shows it");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     assert_eq!(text(&trace(&["--input", &recorded(), "--html", "-"], "")), page);
 }
