@@ -27,7 +27,11 @@ pub fn show(folder: &Folder, filter: &Filter, most: usize, json: bool) -> Result
             found.pop_front();
         }
     }
-    if json { print_json(&found) } else { Ok(anstream::println!("{}", table(&found))) }
+    if json {
+        return print_json(&found);
+    }
+    anstream::println!("{}", table(&found));
+    Ok(())
 }
 
 fn print_json(found: &VecDeque<Entry>) -> Result<(), Failure> {
