@@ -152,6 +152,23 @@ fn the_table_names_the_attacks() {
 }
 
 #[test]
+fn lines_of_one_label_are_wrong_use() {
+    let folder = tempfile::tempdir().unwrap();
+    for (label, missing) in [("aligned", "drifted"), ("drifted", "aligned")] {
+        let own: Vec<String> = lines().into_iter().filter(|line| line.contains(label)).collect();
+        assert!(!own.is_empty());
+        let path = file(folder.path(), &own);
+        let run = run(["eval", "--input", path.to_str().unwrap()], b"");
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(
+            run.stdout.is_empty() && run.stderr.contains(&format!("no line is labelled {missing:?}")),
+            "{}",
+            run.stderr
+        );
+    }
+}
+
+#[test]
 fn a_line_without_a_label_is_wrong_use() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), &[lines()[0].clone(), lines()[1].replace("drifted", "odd")]);

@@ -92,6 +92,7 @@ fn without_a_driver_an_error_says_where_it_was_looked_for() {
         return assert!(String::from_utf8(run.stdout).unwrap().contains("cuda:0"));
     }
     let told = run.stderr;
+    assert_eq!(run.code, 2, "{told}");
     assert!(told.contains("device cuda:0: no NVIDIA driver") && told.contains("libcuda.so.1"), "{told}");
     assert!(told.contains(folder.path().to_str().unwrap()) && !told.contains("panicked"), "{told}");
 }
@@ -99,9 +100,9 @@ fn without_a_driver_an_error_says_where_it_was_looked_for() {
 #[test]
 fn what_a_gpu_does_not_compute_is_refused_or_left_to_the_cpu() {
     let run = rhumb(emulated(), &[], &["model", "test", "--device", "cuda", "--precision", "int8"]);
-    assert!(run.code == 1 && run.stderr.contains("--precision f16"), "{}", run.stderr);
+    assert!(run.code == 2 && run.stderr.contains("--precision f16"), "{}", run.stderr);
     let run = rhumb(emulated(), &[], &["model", "test", "--device", "cuda:7"]);
-    assert!(run.code == 1 && run.stderr.contains("reports 1 GPUs"), "{}", run.stderr);
+    assert!(run.code == 2 && run.stderr.contains("reports 1 GPUs"), "{}", run.stderr);
     let run = rhumb(emulated(), &[], &["model", "test", "--precision", "f32", "--json"]);
     let report: Value = serde_json::from_slice(&run.stdout).unwrap();
     assert_eq!(
@@ -115,17 +116,17 @@ fn too_little_memory_is_a_refusal_with_figures() {
     let small = [("RHUMB_EMULATED_MEMORY_MIB", "40")];
     let run = rhumb(emulated(), &small, &["model", "test", "--device", "cuda"]);
     assert!(
-        run.code == 1 && run.stderr.contains("needs at least") && run.stderr.contains("of 40 MiB"),
+        run.code == 2 && run.stderr.contains("needs at least") && run.stderr.contains("of 40 MiB"),
         "{}",
         run.stderr
     );
     let found = device(emulated(), &small, "auto");
     assert!(found[0] == "cpu" && found[1].as_str().unwrap().contains("needs at least"), "{found}");
     let run = rhumb(emulated(), &[], &["model", "test", "--device", "cuda", "--gpu-memory-mb", "30"]);
-    assert!(run.code == 1 && run.stderr.contains("30 are allowed"), "{}", run.stderr);
+    assert!(run.code == 2 && run.stderr.contains("30 are allowed"), "{}", run.stderr);
     let old = [("RHUMB_EMULATED_CAPABILITY", "7.5")];
     let run = rhumb(emulated(), &old, &["model", "test", "--device", "cuda"]);
-    assert!(run.code == 1 && run.stderr.contains("compute capability 7.5"), "{}", run.stderr);
+    assert!(run.code == 2 && run.stderr.contains("compute capability 7.5"), "{}", run.stderr);
 }
 
 #[test]

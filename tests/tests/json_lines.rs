@@ -188,6 +188,20 @@ fn good_lines_are_answered_in_order_with_exit_code_0() {
 }
 
 #[test]
+fn what_data_sets_add_and_a_byte_order_mark_are_no_mistakes() {
+    let extras = [json!(5), json!(null), json!(["x"]), json!({"a": 1}), json!("drifted"), json!(true)];
+    let with = |(i, extra): (usize, &Value)| {
+        let mut line = aligned(&format!("{i}"));
+        ["label", "family", "kind"].iter().for_each(|name| line[*name] = extra.clone());
+        line
+    };
+    let all: Vec<Value> = extras.iter().enumerate().map(with).collect();
+    let input = [b"\xef\xbb\xbf".to_vec(), lines(&all)].concat();
+    let answers = score_lines(&input, &[]);
+    assert_eq!((answers.code, answers.answers.len()), (0, extras.len()), "{}", answers.stderr);
+}
+
+#[test]
 fn no_input_is_no_error() {
     for input in ["", "\n \n\r\n"] {
         let answers = score_lines(input.as_bytes(), &[]);

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rhumb_proto::v1::{
-    ChainPosition, Decision, GetDecisionRequest, ScoreRequest, TraceChainRequest, Verdict,
-    VerifyLedgerRequest,
+    BindIntentRequest, Binding, BindingKind, ChainPosition, Decision, GetDecisionRequest, Intent,
+    RegisterIntentRequest, ScoreRequest, TraceChainRequest, Verdict, VerifyLedgerRequest,
 };
-use rhumb_tests::samples::{aligned, drifted, message, with_arguments};
+use rhumb_tests::samples::{BILL, aligned, drifted, message, with_arguments};
 use rhumb_tests::{Run, Server, run};
 use serde_json::{Value, json};
 use tonic::Code;
@@ -160,6 +160,62 @@ async fn a_chain_is_traced_whatever_the_order_of_its_hops() {
     let unknown = TraceChainRequest { chain_id: "c-2".into() };
     let status = server.ledger().await.trace_chain(unknown).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_intent_authorised_and_which_bindings_were_refused_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(&format!("[ledger]\npath = {:?}\n", folder.path())).await;
+    let mut intents = server.intents().await;
+    let mut ids = Vec::new();
+    for text in [BILL, "Book a table for two."] {
+        let intent = Intent { text: text.into(), principal: "user:alice".into(), ..Intent::default() };
+        let request = RegisterIntentRequest { intent: Some(intent), ..RegisterIntentRequest::default() };
+        ids.push(intents.register_intent(request).await.unwrap().into_inner().intent_id);
+    }
+    let key = Binding { kind: BindingKind::A2aContext.into(), value: "context-1".into() };
+    let bind = |id: &str| BindIntentRequest { intent_id: id.into(), bindings: vec![key.clone()] };
+    intents.bind_intent(bind(&ids[0])).await.unwrap();
+    intents.bind_intent(bind(&ids[1])).await.unwrap_err();
+    let on_intent = |request: &Value, id: &str| {
+        let intent = Intent { intent_id: id.into(), ..Intent::default() };
+        ScoreRequest { intent: Some(intent), ..message(request) }
+    };
+    let mut client = server.client().await;
+    for (request, id) in [(aligned("a"), &ids[0]), (drifted("b"), &ids[0]), (aligned("c"), &ids[1])] {
+        client.score(on_intent(&request, id)).await.unwrap();
+    }
+    server.terminate();
+    assert!(server.wait().success());
+    let show = |more: &[&str]| stdout(&ledger("show", folder.path(), more));
+    let json = |more: &[&str]| -> Vec<Value> {
+        let text = show(&[more, &["--json"]].concat());
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let requests = |more: &[&str]| -> Vec<String> {
+        json(more).iter().map(|d| d["requestId"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(requests(&["--intent", &ids[0]]), ["a", "b"]);
+    assert_eq!(requests(&["--principal", "user:alice"]), ["a", "b", "c"]);
+    assert_eq!(requests(&["--principal", "user:bob"]), [""; 0]);
+    assert_eq!(requests(&["--intent", &ids[0], "--verdict", "allow"]), ["a"]);
+    let tenant = json(&["--last", "1"])[0]["tenant"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(requests(&["--tenant", &tenant]).len(), 3);
+    assert_eq!(requests(&["--tenant", "nobody"]), [""; 0]);
+    let refused = show(&["--kind", "binding_refused"]);
+    let line = format!("a2a_context=context-1 to intent {}, held by intent {}", ids[1], ids[0]);
+    assert!(refused.contains(&line) && refused.contains("binding_refused"), "{refused}");
+    let kinds = json(&["--kind", "intent,bound,binding-refused", "--intent", &ids[1]]);
+    assert_eq!(
+        kinds.iter().map(|r| r["kind"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["intent", "binding_refused"]
+    );
+    assert!(show(&["--kind", "opened"]).contains("rhumb "));
+    for wrong in
+        [&["--kind", "nonsense"][..], &["--verdict", "MAYBE"], &["--kind", "bound", "--request", "a"]]
+    {
+        assert_eq!(ledger("show", folder.path(), wrong).code, 2, "{wrong:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

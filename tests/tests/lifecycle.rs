@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rhumb_proto::v1::{ScoreBatchRequest, ScoreRequest, Status};
 use rhumb_tests::program::{home, run_in};
 use rhumb_tests::samples::{aligned, fresh, message};
-use rhumb_tests::{Client, Run, Server};
+use rhumb_tests::{Client, Run, Server, run};
 use tempfile::TempDir;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
@@ -155,6 +155,23 @@ async fn an_address_to_listen_on_is_configuration_enough() {
     let answer = server.client().await.score(message(&aligned("1"))).await.unwrap().into_inner();
     assert_eq!((answer.status(), answer.model.unwrap().name.as_str()), (Status::Scored, "minilm"));
     assert_eq!(server.health().await.unwrap(), ServingStatus::Serving);
+}
+
+#[test]
+fn a_model_device_or_precision_that_is_not_to_be_had_is_wrong_use() {
+    let cases = [
+        (&["--model", "nosuch"][..], "bundle nosuch is not installed"),
+        (&["--model", "No Such"], "is not a bundle name"),
+        (&["--precision", "f16", "--device", "cpu"], "the CPU computes in f32 or int8"),
+        (&["--reference", "--precision", "int8"], "--precision int8: the reference encoder computes in f32"),
+    ];
+    for (args, told) in cases {
+        let score = run([&["score"], args].concat(), b"");
+        assert_eq!(score.code, 2, "{args:?}: {}", score.stderr);
+        assert!(score.stderr.contains(told) && score.stderr.lines().count() == 1, "{}", score.stderr);
+    }
+    let reference = run(["model", "test", "--reference", "--precision", "f32", "--json"], b"");
+    assert_eq!(reference.code, 0, "{}", reference.stderr);
 }
 
 #[test]

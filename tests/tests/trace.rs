@@ -39,6 +39,9 @@ fn the_page_is_one_file_and_the_same_each_time() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     let page = std::fs::read_to_string(&path).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.contains("default-src 'none'"));
+    let data = page.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
+    assert_eq!(serde_json::from_str::<Value>(data).unwrap()["tenant"], "corp");
+    assert!(page.contains("[\"Tenant\", data.tenant]"), "the script shows it");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     assert_eq!(text(&trace(&["--input", &recorded(), "--html", "-"], "")), page);
 }
@@ -63,11 +66,13 @@ fn a_chain_that_is_not_there_is_1_and_wrong_use_is_2() {
     let broken = trace(&["--input", "-"], r#"{"chainId":"c","decisions":[{"sequence":"many"}]}"#);
     assert_eq!(broken.code, 2);
     assert!(broken.stderr.contains("decisions[0].sequence"), "{}", broken.stderr);
-    for args in
-        [&["c"][..], &[], &["--server", "http://127.0.0.1:1"], &["--input", &recorded(), "--path", "x"]]
-    {
+    for args in [&[][..], &["--server", "http://127.0.0.1:1"], &["--input", &recorded(), "--path", "x"]] {
         assert_eq!(trace(args, "").code, 2, "{args:?}");
     }
     assert_eq!(trace(&["--input", &recorded(), "--json", "--html", "-"], "").code, 2);
     assert_eq!(trace(&["c", "--server", "http://127.0.0.1:1"], "").code, 2);
+    // Where nothing is said a server on this machine is asked, which may be there or not.
+    let local = trace(&["no-such-chain-at-all"], "");
+    assert!(local.code > 0 && local.stderr.contains("http://127.0.0.1:50051"), "{}", local.stderr);
+    assert!(!local.stderr.contains("Usage"), "{}", local.stderr);
 }

@@ -66,7 +66,7 @@ function head() {
   const id = registered.intentId || reference.intentId, times = rows.map(r => r.decision.time).filter(Boolean).sort();
   const span = times.length ? when(times[0]).replace(/\.\d+/, "") + (times.length > 1 ? " to " + when(times[times.length - 1]).replace(/\.\d+/, "") : "") : "";
   const facts = [["Intent", id ? id + ", version " + (intent.version || reference.version || "?") : "not registered"], ["Digest", (intent.digest || reference.digest || "").slice(0, 23)],
-    ["Provenance", data.trust], ["Actions", rows.length + (trace.cut ? ", and more" : "")], ["When", span], ["Revoked", when(registered.revoked)]];
+    ["Provenance", data.trust], ["Tenant", data.tenant], ["Actions", rows.length + (trace.cut ? ", and more" : "")], ["When", span], ["Revoked", when(registered.revoked)]];
   for (const [name, value] of facts) if (value) $("facts").append(el("div", "", el("dt", "", name), el("dd", name === "Digest" ? "mono" : "", value)));
   data.answers.forEach((a, i) => $("answers").append(el("dt", "", a.question), el("dd", i ? "" : "lead", bdi(a.answer))));
   add($("note"), [data.note]);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rhumb_ledger::export::RecordKind;
 use rhumb_models::{Device, Precision};
 
 /// Says, for every action of an AI agent, how far it has drifted from what a human asked for.
@@ -89,7 +90,7 @@ pub enum Command {
     /// Shows a recorded chain: who delegated to whom, what each did, where drift began, and which enforcement point let
     /// it pass. Drift shows where the course was left, not who erred.
     #[command(
-        after_help = "Examples:\n  rhumb trace chain-7f3a91 --server http://127.0.0.1:50051\n  rhumb trace chain-7f3a91 --config rhumb.toml --html chain.html\n  rhumb trace --input chain.json\n\nExit code 1 if there is no such chain; that it drifted is no failure."
+        after_help = "Examples:\n  rhumb trace chain-7f3a91\n  rhumb trace chain-7f3a91 --server http://10.0.0.7:50051\n  rhumb trace chain-7f3a91 --config rhumb.toml --html chain.html\n  rhumb trace --input chain.json\n\nExit code 1 if there is no such chain; that it drifted is no failure."
     )]
     Trace(TraceArgs),
     /// Shows, verifies and exports the decision ledger; reads its folder, also beside a running server.
@@ -130,8 +131,8 @@ pub struct EngineArgs {
     /// MiB of each GPU's memory at most; 0: what is free.
     #[arg(long, default_value_t = 0, value_name = "MIB")]
     pub gpu_memory_mb: u64,
-    /// Computes with the slow reference encoder, in f32, for comparison.
-    #[arg(long, conflicts_with = "precision")]
+    /// Computes with the slow reference encoder, in f32, for comparison; no other --precision goes with it.
+    #[arg(long)]
     pub reference: bool,
     /// A head (made by `train`) in place of the bundle's own, or thresholds (made by `calibrate`) in place of the head's.
     /// May be given twice, once with each.
@@ -461,7 +462,7 @@ pub struct BenchArgs {
 
 #[derive(Debug, Args)]
 pub struct TraceArgs {
-    /// The chain.
+    /// The chain; asked for at http://127.0.0.1:50051 where nothing else is said.
     #[arg(value_name = "CHAIN", required_unless_present = "input")]
     pub chain: Option<String>,
     #[command(flatten)]
@@ -474,11 +475,11 @@ pub struct TraceArgs {
     pub json: bool,
 }
 
-/// Where the trace comes from.
+/// Where the trace comes from: a server on this machine, where nothing is said.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub struct TraceSource {
-    /// Asks this server, for example http://127.0.0.1:50051.
+    /// Asks this server, in place of http://127.0.0.1:50051.
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// Reads the ledger that this configuration (TOML) names.
@@ -512,9 +513,9 @@ pub struct LedgerPlace {
 
 #[derive(Debug, Subcommand)]
 pub enum LedgerCommand {
-    /// Shows the last decisions, or one in full.
+    /// Shows the last decisions, one in full, or the last records of other kinds.
     #[command(
-        after_help = "Examples:\n  rhumb ledger show --path ledger --last 50\n  rhumb ledger show --path ledger --request 7"
+        after_help = "Examples:\n  rhumb ledger show --path ledger --last 50\n  rhumb ledger show --path ledger --request 7\n  rhumb ledger show --path ledger --intent 01KAN3Z5ZC --verdict DENY\n  rhumb ledger show --path ledger --kind binding_refused\n  rhumb ledger show --path ledger --intent 01KAN3Z5ZC --kind intent,revoked,bound,token_issued"
     )]
     Show(LedgerShowArgs),
     /// Checks every digest, link and signature. Exit code 1 and one line that names the first bad record.
@@ -554,13 +555,30 @@ pub struct LedgerShowArgs {
     /// The decision with this id.
     #[arg(long, value_name = "ID", group = "one")]
     pub decision: Option<String>,
-    /// Only decisions of this chain.
+    /// Only those of this chain.
     #[arg(long, value_name = "ID")]
     pub chain: Option<String>,
+    /// Only those on this intent.
+    #[arg(long, value_name = "ID")]
+    pub intent: Option<String>,
+    /// Only those on the account of this human or service.
+    #[arg(long, value_name = "NAME")]
+    pub principal: Option<String>,
+    /// Only those of this tenant.
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// Only decisions with this verdict: ALLOW, WARN, ESCALATE, DENY or ABSTAIN.
+    #[arg(long, value_name = "VERDICT")]
+    pub verdict: Option<String>,
+    /// Records of these kinds in place of decisions, a line each: decision, intent (registered or amended), amended, revoked,
+    /// bound, binding_refused, token_issued, tool_pinned, tool_changed, key, checkpoint, retired, text_erased, opened,
+    /// end_accepted, segment.
+    #[arg(long, value_name = "KIND,KIND", value_delimiter = ',', value_parser = record_kind, conflicts_with = "one")]
+    pub kind: Vec<RecordKind>,
     /// So many at most, the newest.
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub last: u32,
-    /// Prints JSON, a line for each decision.
+    /// Prints JSON, a line for each decision; with --kind a line for each record, as `export --format jsonl` does.
     #[arg(long)]
     pub json: bool,
 }
@@ -765,6 +783,13 @@ pub struct ExplainArgs {
     /// The calibration's threshold, where the policy sets none.
     #[arg(long, value_name = "X", default_value = "0.5", value_parser = drift)]
     pub threshold: f64,
+}
+
+fn record_kind(text: &str) -> Result<RecordKind, String> {
+    RecordKind::named(text).ok_or_else(|| {
+        let names: Vec<&str> = RecordKind::NAMED.iter().map(|(name, _)| *name).collect();
+        format!("is none of {}", names.join(", "))
+    })
 }
 
 fn drift(text: &str) -> Result<f64, String> {

@@ -11,6 +11,8 @@ use tonic_types::StatusExt as _;
 use crate::convert;
 use crate::failure::Failure;
 
+/// Where `rhumb serve` listens unless told otherwise.
+pub const LOCAL: &str = "http://127.0.0.1:50051";
 /// How often a refused request is tried again before the whole run gives up.
 const TRIES: u32 = 100;
 /// The hint says when one request would fit, and others wait for the same: every further try waits this much longer.

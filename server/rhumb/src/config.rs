@@ -255,6 +255,25 @@ mod tests {
     }
 
     #[test]
+    fn the_defaults_of_an_issuer_are_documented_and_its_example_can_be_used() {
+        let issuer = |text: &str| Config::parse(text).unwrap().intents.issuers.remove(0);
+        let page = include_str!("../../../docs/configuration.md");
+        let from = page.find("# [[intents.issuers]]").unwrap();
+        let section: String = page[from..]
+            .lines()
+            .take_while(|line| line.starts_with("# "))
+            .map(|line| format!("{}\n", line.trim_start_matches("# ")))
+            .collect();
+        let bare = "[[intents.issuers]]\niss = \"https://tokens.example\"\njwks = \"issuer.jwks.json\"\n\
+                    aud = \"agents.example\"\nalg = \"EdDSA\"\n";
+        assert_eq!(issuer(&section), issuer(bare));
+        let page = include_str!("../../../docs/intents.md");
+        let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let claims = issuer(example).claims;
+        assert_eq!((claims.text.as_str(), claims.chain.as_str()), ("request.prompt", "jti"));
+    }
+
+    #[test]
     fn unknown_keys_and_wrong_values_are_named_with_their_line() {
         let error = Config::parse("[server]\nlisten = \"127.0.0.1:7000\"\nlissten = 1\n").unwrap_err();
         assert!(error.contains("lissten") && error.contains("line 3"), "{error}");

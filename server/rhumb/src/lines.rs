@@ -69,7 +69,10 @@ pub fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failure> {
     Ok(Box::new(BufWriter::new(file)))
 }
 
-/// All lines that are not blank.
+/// A mark that some editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// All lines that are not blank, without a byte-order mark before the first.
 pub struct Lines<R> {
     reader: R,
     number: usize,
@@ -108,10 +111,13 @@ impl<R: BufRead> Iterator for Lines<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let bytes = match self.read_line() {
+            let mut bytes = match self.read_line() {
                 Ok(bytes) => bytes?,
                 Err(e) => return Some(Err(e)),
             };
+            if self.number == 0 && bytes.starts_with(BYTE_ORDER_MARK) {
+                bytes.drain(..BYTE_ORDER_MARK.len());
+            }
             self.number += 1;
             if !bytes.iter().all(u8::is_ascii_whitespace) {
                 return Some(Ok(Line { number: self.number, text: self.text(bytes) }));
@@ -142,6 +148,15 @@ mod tests {
     fn read(bytes: &[u8], limit: usize) -> Vec<Line> {
         let lines = Lines { reader: bytes, number: 0, limit };
         lines.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_at_the_start_alone() {
+        let lines = read(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", 8);
+        assert_eq!(lines[0], Line { number: 1, text: Ok("a\n".to_owned()) });
+        assert_eq!(lines[1].text, Ok("\u{feff}b\n".to_owned()));
+        assert_eq!(read(b"\xef\xbb\xbf", 8), []);
+        assert_eq!(read(b"\xef\xbb\xbf\nc", 8)[0].number, 2);
     }
 
     #[test]

@@ -129,9 +129,21 @@ fn fallback(wanted: &Wanted, info: &EncoderInfo) -> Option<Fallback> {
 /// # Errors
 /// As [`start`].
 pub fn load(wanted: &Wanted) -> Result<Loaded, Failure> {
+    check(&wanted.options)?;
     let bundle = read_bundle(&wanted.model)?;
     rhumb_models::load(&bundle, wanted.options)
-        .map_err(|e| Failure::check(format!("model {}: {e}", wanted.model)))
+        .map_err(|e| Failure::encoder(&e).of(format_args!("model {}", wanted.model)))
+}
+
+/// Before any weight is read: what no bundle can mend.
+fn check(options: &LoadOptions) -> Result<(), Failure> {
+    match options.precision {
+        _ if !options.reference => Ok(()),
+        Precision::Auto | Precision::F32 => Ok(()),
+        other => Err(Failure::input(format!(
+            "--precision {other}: the reference encoder computes in f32; leave out --reference or --precision"
+        ))),
+    }
 }
 
 /// Reads and verifies a bundle.
@@ -139,7 +151,7 @@ pub fn load(wanted: &Wanted) -> Result<Loaded, Failure> {
 /// # Errors
 /// If it is absent or not what its manifest says.
 pub fn read_bundle(name: &str) -> Result<Bundle, Failure> {
-    let fail = |e: BundleError| Failure::check(format!("model {name}: {e}"));
+    let fail = |e: BundleError| Failure::bundle(&e).of(format_args!("model {name}"));
     Store::open(None).map_err(fail)?.load(name).map_err(fail)
 }
 
@@ -150,4 +162,25 @@ pub fn read_bundle(name: &str) -> Result<Bundle, Failure> {
 pub async fn start_off_thread(wanted: Wanted) -> Result<Started, Failure> {
     let started = tokio::task::spawn_blocking(move || start(&wanted)).await;
     started.map_err(Failure::check)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_encoder_is_asked_for_f32_or_nothing() {
+        let asked = |precision, reference| {
+            check(&LoadOptions { precision, reference, ..LoadOptions::default() })
+                .map_err(|failure| (failure.exit_code(), failure.to_string()))
+        };
+        assert_eq!(asked(Precision::F32, true), Ok(()));
+        assert_eq!(asked(Precision::Auto, true), Ok(()));
+        assert_eq!(asked(Precision::Int8, false), Ok(()));
+        for precision in [Precision::Int8, Precision::F16] {
+            let (code, told) = asked(precision, true).unwrap_err();
+            assert_eq!(code, std::process::ExitCode::from(2));
+            assert!(told.starts_with(&format!("--precision {precision}: ")), "{told}");
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! The ledger for other programs: JSON lines, OCSF, Parquet. Reads the log alone, one record at a time, beside a
 //! running server or on a copy, without its keys.
 
+mod answer;
 mod filter;
 mod json_lines;
+mod kind;
 mod ocsf;
 mod parquet;
 mod rows;
@@ -15,6 +17,7 @@ use crate::error::LedgerError;
 
 pub use filter::Filter;
 pub use json_lines::JsonLines;
+pub use kind::RecordKind;
 pub use ocsf::Ocsf;
 pub use parquet::Parquet;
 pub use source::{Entry, Source};

@@ -12,25 +12,41 @@
 //! | `api.operation`, `api.service.name`, `api.request.uid` | tool, its server, request id |
 //! | `src_endpoint` | the enforcement point (`name`) and its authenticated identity (`uid`) |
 //! | `status_id`, `status_code`, `status_detail` | 1 Success where there is a score, 2 Failure where Rhumb failed, else 99 |
-//! | `action_id`, `disposition_id` | ALLOW 1/1 Allowed; WARN 1/19 Alert; DENY 2/2 Blocked; ESCALATE 0/99 Escalated; ABSTAIN 0/0 |
+//! | `action_id`, `disposition_id` | what became of the action, as below |
 //! | `severity_id` | ALLOW 1 Informational; ABSTAIN 2 Low; WARN 3 Medium; ESCALATE, DENY 4 High |
-//! | `risk_score` | drift in percent, rounded |
+//! | `risk_score`, `confidence_score` | drift in percent, rounded: an integer from 0 to 100, both the same |
 //! | `is_alert` | every verdict but ALLOW and ABSTAIN |
-//! | `unmapped` | drift, threshold, digests, intent and its provenance: what OCSF has no field for |
+//! | `unmapped` | verdict, mode, outcome, policy and rules, drift and threshold, drift of the chain, digests, intent and its provenance: what OCSF has no field for |
+//!
+//! | outcome | verdict | `action_id` | `disposition_id` |
+//! |---|---|---|---|
+//! | PASS | ALLOW, ABSTAIN | 1 Allowed | 1 Allowed |
+//! | PASS | WARN, ESCALATE, DENY | 1 Allowed | 19 Alert |
+//! | STOP | any | 2 Denied | 2 Blocked |
+//! | not recorded | ALLOW | 1 Allowed | 1 Allowed |
+//! | | WARN | 1 Allowed | 19 Alert |
+//! | | DENY | 2 Denied | 2 Blocked |
+//! | | ESCALATE | 0 Unknown | 99 Escalated |
+//! | | ABSTAIN | 0 Unknown | 0 Unknown |
+//!
+//! The outcome is what a point does that can only let pass or stop: in shadow mode a DENY passes. What nobody knows is
+//! left out; where the class requires it all the same (an actor, an operation, an endpoint) it is `Unknown`.
 //!
 //! Words of users are not in it.
 
 use std::io::{BufWriter, Write};
 
 use rhumb_drift::{Effect, Status, Verdict};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Entry, Sink, write_failed};
+use super::{Entry, Sink, answer, write_failed};
 use crate::error::LedgerError;
 use crate::log::hex;
 use crate::record::{Decision, Event};
 
 const CLASS: u64 = 6003;
+/// Stands where the class requires what nobody knows.
+const UNKNOWN: &str = "Unknown";
 
 /// OCSF events, one a line.
 pub struct Ocsf<W: Write> {
@@ -59,35 +75,61 @@ impl<W: Write> Sink for Ocsf<W> {
 
 fn event(entry: &Entry, decision: &Decision) -> Value {
     let (activity, activity_name) = activity(decision.effect);
-    let outcome = Outcome::of(decision.verdict);
     let (status, status_name) = status(decision.status);
-    let mut event = json!({
+    let (severity, severity_name) = severity(decision.verdict);
+    let (action, action_name, disposition, disposition_name) = fate(decision);
+    let percent = decision.drift.map(percent);
+    let event = json!({
         "category_uid": 6, "category_name": "Application Activity",
         "class_uid": CLASS, "class_name": "API Activity",
         "activity_id": activity, "activity_name": activity_name,
         "type_uid": CLASS * 100 + activity, "type_name": format!("API Activity: {activity_name}"),
         "time": entry.record.time_ms,
-        "severity_id": outcome.severity, "severity": outcome.severity_name,
+        "severity_id": severity, "severity": severity_name,
         "status_id": status, "status": status_name,
         "status_code": decision.status, "status_detail": decision.reason,
-        "message": format!("{} {}", name(decision.verdict), decision.tool),
+        "message": format!("{} {}", name(decision.verdict), decision.tool).trim_end(),
         "metadata": metadata(entry, decision),
         "actor": actor(decision),
         "api": {
-            "operation": decision.tool,
+            "operation": or_unknown(&decision.tool),
             "service": {"name": decision.server},
             "request": {"uid": decision.request_id},
         },
-        "src_endpoint": {"name": decision.enforcement_point, "uid": decision.caller},
-        "action_id": outcome.action, "action": outcome.action_name,
-        "disposition_id": outcome.disposition, "disposition": outcome.disposition_name,
-        "is_alert": outcome.alert,
+        "src_endpoint": endpoint(decision),
+        "action_id": action, "action": action_name,
+        "disposition_id": disposition, "disposition": disposition_name,
+        "is_alert": !matches!(decision.verdict, Verdict::Allow | Verdict::Abstain),
+        "risk_score": percent, "confidence_score": percent,
         "unmapped": unmapped(entry, decision),
     });
-    if let (Some(drift), Some(event)) = (decision.drift, event.as_object_mut()) {
-        event.insert("risk_score".to_owned(), json!((drift * 100.0).round() as i64));
+    known(event).unwrap_or_default()
+}
+
+/// Without members that say nothing: null, an empty text, and what is empty without them.
+fn known(value: Value) -> Option<Value> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => (!text.is_empty()).then_some(Value::String(text)),
+        Value::Array(items) => {
+            let items: Vec<Value> = items.into_iter().filter_map(known).collect();
+            (!items.is_empty()).then_some(Value::Array(items))
+        }
+        Value::Object(members) => {
+            let members = members.into_iter().filter_map(|(name, value)| Some((name, known(value)?)));
+            let members: Map<String, Value> = members.collect();
+            (!members.is_empty()).then_some(Value::Object(members))
+        }
+        value => Some(value),
     }
-    event
+}
+
+fn or_unknown(text: &str) -> &str {
+    if text.is_empty() { UNKNOWN } else { text }
+}
+
+fn percent(drift: f64) -> i64 {
+    (drift * 100.0).round() as i64
 }
 
 fn metadata(entry: &Entry, decision: &Decision) -> Value {
@@ -104,19 +146,30 @@ fn metadata(entry: &Entry, decision: &Decision) -> Value {
 }
 
 fn actor(decision: &Decision) -> Value {
-    let chain = decision.chain.as_ref();
-    json!({
-        "user": {"name": decision.principal},
-        "app_name": chain.map(|chain| &chain.agent),
-        "invoked_by": chain.map(|chain| &chain.delegator).filter(|delegator| !delegator.is_empty()),
-    })
+    let (agent, delegator) =
+        decision.chain.as_ref().map_or(("", ""), |chain| (chain.agent.as_str(), chain.delegator.as_str()));
+    let nobody = [agent, delegator].iter().all(|name| name.is_empty());
+    let principal = if nobody { or_unknown(&decision.principal) } else { &decision.principal };
+    json!({"user": {"name": principal}, "app_name": agent, "invoked_by": delegator})
+}
+
+fn endpoint(decision: &Decision) -> Value {
+    let point = &decision.enforcement_point;
+    let point = if decision.caller.is_empty() { or_unknown(point) } else { point };
+    json!({"name": point, "uid": decision.caller})
 }
 
 fn unmapped(entry: &Entry, decision: &Decision) -> Value {
     json!({"rhumb": {
         "verdict": decision.verdict,
+        "mode": answer::mode(decision),
+        "outcome": answer::outcome(decision),
+        "policy": {"name": answer::policy(decision), "rules": answer::rules(decision)},
         "drift": decision.drift,
         "threshold": decision.threshold,
+        "cumulative_drift": answer::cumulative_drift(decision),
+        "first_drifted_hop": answer::first_drifted_hop(decision),
+        "found_by": answer::found_by(decision),
         "provenance": decision.provenance,
         "intent": decision.intent,
         "chain": decision.chain,
@@ -153,37 +206,22 @@ pub fn name(verdict: Verdict) -> &'static str {
     }
 }
 
-struct Outcome {
-    action: u64,
-    action_name: &'static str,
-    disposition: u64,
-    disposition_name: &'static str,
-    severity: u64,
-    severity_name: &'static str,
-    alert: bool,
+/// Action and disposition: by what became of the action, and by the verdict where that is not recorded.
+fn fate(decision: &Decision) -> (u64, &'static str, u64, &'static str) {
+    match (answer::outcome(decision), decision.verdict) {
+        (Some("STOP"), _) | (None, Verdict::Deny) => (2, "Denied", 2, "Blocked"),
+        (Some(_), Verdict::Allow | Verdict::Abstain) | (None, Verdict::Allow) => (1, "Allowed", 1, "Allowed"),
+        (Some(_), _) | (None, Verdict::Warn) => (1, "Allowed", 19, "Alert"),
+        (None, Verdict::Escalate) => (0, UNKNOWN, 99, "Escalated"),
+        (None, Verdict::Abstain) => (0, UNKNOWN, 0, UNKNOWN),
+    }
 }
 
-impl Outcome {
-    fn of(verdict: Verdict) -> Self {
-        let (action, action_name) = match verdict {
-            Verdict::Allow | Verdict::Warn => (1, "Allowed"),
-            Verdict::Deny => (2, "Denied"),
-            Verdict::Escalate | Verdict::Abstain => (0, "Unknown"),
-        };
-        let (disposition, disposition_name) = match verdict {
-            Verdict::Allow => (1, "Allowed"),
-            Verdict::Warn => (19, "Alert"),
-            Verdict::Deny => (2, "Blocked"),
-            Verdict::Escalate => (99, "Escalated"),
-            Verdict::Abstain => (0, "Unknown"),
-        };
-        let (severity, severity_name) = match verdict {
-            Verdict::Allow => (1, "Informational"),
-            Verdict::Abstain => (2, "Low"),
-            Verdict::Warn => (3, "Medium"),
-            Verdict::Escalate | Verdict::Deny => (4, "High"),
-        };
-        let alert = !matches!(verdict, Verdict::Allow | Verdict::Abstain);
-        Self { action, action_name, disposition, disposition_name, severity, severity_name, alert }
+fn severity(verdict: Verdict) -> (u64, &'static str) {
+    match verdict {
+        Verdict::Allow => (1, "Informational"),
+        Verdict::Abstain => (2, "Low"),
+        Verdict::Warn => (3, "Medium"),
+        Verdict::Escalate | Verdict::Deny => (4, "High"),
     }
 }

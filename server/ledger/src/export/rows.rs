@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::Entry;
 use super::ocsf::name;
+use super::{Entry, answer};
 use crate::log::hex;
 use crate::record::{Content, Decision, Position};
 
@@ -40,8 +40,8 @@ const fn may(name: &'static str, kind: Kind, of: fn(&Entry, &Decision) -> Cell) 
     Column { name, kind, optional: true, of }
 }
 
-/// All columns, in order.
-pub static COLUMNS: [Column; 31] = [
+/// All columns, in order. New ones come last, for readers that count.
+pub static COLUMNS: [Column; 36] = [
     must("seq", Kind::Long, |e, _| long(Some(e.record.seq))),
     must("time", Kind::Time, |e, _| long(Some(e.record.time_ms))),
     must("record_digest", Kind::Text, |e, _| text(format!("sha256:{}", hex(&e.digest)))),
@@ -75,6 +75,11 @@ pub static COLUMNS: [Column; 31] = [
     may("threshold", Kind::Double, |_, d| Cell::Double(d.threshold)),
     must("response", Kind::Json, |_, d| text(d.response.to_string())),
     may("content", Kind::Json, |_, d| Cell::Text(plain(&d.content))),
+    may("outcome", Kind::Text, |_, d| said(answer::outcome(d))),
+    may("mode", Kind::Text, |_, d| said(answer::mode(d))),
+    may("policy", Kind::Text, |_, d| said(answer::policy(d))),
+    may("model", Kind::Text, |_, d| said(answer::model(d))),
+    may("cumulative_drift", Kind::Double, |_, d| Cell::Double(answer::cumulative_drift(d))),
 ];
 
 fn long(value: Option<u64>) -> Cell {
@@ -83,6 +88,10 @@ fn long(value: Option<u64>) -> Cell {
 
 fn text(value: impl Into<String>) -> Cell {
     Cell::Text(Some(value.into()))
+}
+
+fn said(value: Option<&str>) -> Cell {
+    Cell::Text(value.map(ToOwned::to_owned))
 }
 
 fn of_chain(decision: &Decision, of: fn(&Position) -> Cell) -> Cell {

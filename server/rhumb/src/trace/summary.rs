@@ -36,14 +36,14 @@ pub fn summary(trace: &ChainTrace, rows: &[Row]) -> Vec<Answer> {
         ("Which point should have caught it?", trace.first_drifted_hop.map(|hop| passed(trace, rows, hop))),
         ("What has no score?", unscored(rows)),
         ("Where does the chain go on?", neighbours(trace)),
-        ("Is this all?", trace.cut.then(|| format!("No: only the first {} actions are here.", rows.len()))),
+        ("Is this all?", trace.cut.then(|| cut(rows))),
     ];
     answers.into_iter().filter_map(|(question, answer)| Some(Answer { question, answer: answer? })).collect()
 }
 
 fn began(trace: &ChainTrace, rows: &[Row], first: Option<&Row>) -> String {
     let Some(hop) = trace.first_drifted_hop else { return nowhere(rows) };
-    let Some(row) = first else { return format!("Hop {hop}, which is not among the actions here.") };
+    let Some(row) = first else { return elsewhere(trace, hop) };
     let what =
         format!("Hop {}: {} called {}", row.label, clip(agent(&row.agent), NAME), clip(&tool(row), NAME));
     let drift = row.score.drift.map_or("no score".to_owned(), |d| format!("drift {d:.2}"));
@@ -54,6 +54,30 @@ fn began(trace: &ChainTrace, rows: &[Row], first: Option<&Row>) -> String {
         (_, Some(threshold)) => format!("{what} ({drift}, alarm from {threshold:.2})."),
         (_, None) => format!("{what} ({drift})."),
     }
+}
+
+/// What is known of a first drifted hop whose action is not here.
+fn elsewhere(trace: &ChainTrace, hop: u32) -> String {
+    let agent = match trace.first_drifted_agent.as_str() {
+        "" => String::new(),
+        agent => format!(", of {}", clip(agent, NAME)),
+    };
+    let found = match trace.found_by.as_str() {
+        "threshold" => " Its own drift gave it away.",
+        "cumulative" => " What gathered from there on gave it away.",
+        _ => "",
+    };
+    format!("Hop {hop}{agent}, which is not among the actions here.{found}")
+}
+
+/// A trace holds the newest actions; of a longer chain it lacks the first.
+fn cut(rows: &[Row]) -> String {
+    let hops = rows.iter().map(|r| r.hop);
+    let hops = match (hops.clone().min(), hops.max()) {
+        (Some(from), Some(to)) => format!(", of hops {from} to {to}"),
+        _ => String::new(),
+    };
+    format!("No: only the last {} actions are here{hops}.", rows.len())
 }
 
 fn nowhere(rows: &[Row]) -> String {
@@ -106,6 +130,11 @@ fn short(digest: &str) -> String {
     }
 }
 
+/// On whose account the chain is. Empty where nobody said.
+pub fn tenant(trace: &ChainTrace) -> &str {
+    trace.decisions.iter().map(|d| d.tenant.as_str()).find(|tenant| !tenant.is_empty()).unwrap_or_default()
+}
+
 /// How far the request could be trusted: the least over the chain, for a chain is as good as its weakest link.
 pub fn trust(rows: &[Row]) -> String {
     let known = || rows.iter().filter(|r| r.score.provenance() != Provenance::Unspecified);
@@ -131,6 +160,9 @@ fn delegated(trace: &ChainTrace, first: Option<&Row>) -> String {
         "" => first.map_or("", |r| &r.delegator),
         by => by,
     };
+    if first.is_none() && by.is_empty() {
+        return "Not known: the action is not among those here.".to_owned();
+    }
     let to = clip(agent(first.map_or(trace.first_drifted_agent.as_str(), |r| &r.agent)), NAME);
     let instruction = first.filter(|r| !r.instruction.is_empty());
     let instruction = instruction
@@ -143,6 +175,9 @@ fn delegated(trace: &ChainTrace, first: Option<&Row>) -> String {
 
 fn passed(trace: &ChainTrace, rows: &[Row], first: u32) -> String {
     let Some(hop) = trace.passed_at_hop else {
+        if !rows.iter().any(|r| r.first) {
+            return format!("Not known: the action of hop {first} is not among those here.");
+        }
         return format!(
             "Each from hop {first} on was told to stop it, to ask a human, or that there is no score."
         );
@@ -246,6 +281,30 @@ mod tests {
         assert_eq!(answer(&quiet, "Who delegated"), None);
         let empty = chain(vec![]);
         assert!(answer(&empty, "Where did").unwrap().starts_with("Nobody can say"));
+    }
+
+    #[test]
+    fn a_trace_that_was_cut_holds_the_last_actions_and_says_what_is_known_of_an_earlier_hop() {
+        let mut trace = ChainTrace {
+            first_drifted_hop: Some(2),
+            found_by: "threshold".into(),
+            cut: true,
+            ..chain(vec![decision(7, "a", "u", 0.1), decision(8, "a", "u", 0.9)])
+        };
+        let is = |trace: &ChainTrace, question, expected: &str| {
+            assert_eq!(answer(trace, question).as_deref(), Some(expected));
+        };
+        is(&trace, "Is this", "No: only the last 2 actions are here, of hops 7 to 8.");
+        is(&trace, "Where did", "Hop 2, which is not among the actions here. Its own drift gave it away.");
+        is(&trace, "Who delegated", "Not known: the action is not among those here.");
+        is(&trace, "Which point", "Not known: the action of hop 2 is not among those here.");
+        trace.first_drifted_agent = "b".into();
+        trace.first_drifted_delegator = "c".into();
+        trace.passed_at_hop = Some(7);
+        trace.passed_by = "gate".into();
+        assert!(answer(&trace, "Where did").unwrap().starts_with("Hop 2, of b, which is not among"));
+        is(&trace, "Who delegated", "c, to b.");
+        is(&trace, "Which point", "gate let it pass at hop 7, told ALLOW.");
     }
 
     #[test]

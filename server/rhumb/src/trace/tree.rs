@@ -46,7 +46,11 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 fn head(trace: &ChainTrace, rows: &[Row], columns: usize, out: &mut String) {
     let name = clean(&trace.chain_id, columns / 2);
     let actions = if rows.len() == 1 { "action" } else { "actions" };
-    line(out, format_args!("{BOLD}{name}{BOLD:#}  {DIM}{} {actions}{DIM:#}\n", rows.len()));
+    let tenant = match summary::tenant(trace) {
+        "" => String::new(),
+        tenant => format!(", tenant {}", clean(tenant, columns / 4)),
+    };
+    line(out, format_args!("{BOLD}{name}{BOLD:#}  {DIM}{} {actions}{tenant}{DIM:#}\n", rows.len()));
     let principal = if trace.principal.is_empty() { "somebody" } else { &trace.principal };
     line(out, format_args!("{BOLD}{}{BOLD:#} asked:", clean(principal, columns - 8)));
     let text = match trace.intent_text.as_str() {
@@ -288,6 +292,15 @@ mod tests {
         }
         assert!(!text.contains(['\u{9b}', '\u{7}', '\r', '\u{202e}']));
         assert!(!text.contains("\u{1b}[8m"));
+    }
+
+    #[test]
+    fn the_head_names_the_tenant_where_there_is_one() {
+        let mut trace = chain(vec![decision(1, "a", "u", 0.1)]);
+        assert!(plain(&trace, 80).starts_with("c  1 action\n"));
+        trace.decisions[0].tenant = "acme\u{1b}[2J".into();
+        assert!(plain(&trace, 80).starts_with("c  1 action, tenant acme"), "{}", plain(&trace, 80));
+        assert!(!plain(&trace, 80).contains('\u{1b}'));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use self::bootstrap::Bootstrap;
 use self::case::{Case, Scored, cases};
 use self::features::FeatureFile;
 use self::report::{Measure, Report};
-use super::labelled::{read, score};
+use super::labelled::{check_both_labels, read, score};
 use crate::cli::EvalArgs;
 use crate::failure::Failure;
 use crate::startup::{Wanted, start_off_thread};
@@ -29,6 +29,7 @@ use crate::startup::{Wanted, start_off_thread};
 pub async fn run(args: EvalArgs) -> Result<ExitCode, Failure> {
     let attacks = chosen(args.attacks, &args.attack)?;
     let lines = read(&args.input, &args.family)?;
+    check_both_labels(&lines)?;
     let mut features = FeatureFile::create(args.features.as_deref())?;
     let started = start_off_thread(Wanted::from(&args.engine)).await?;
     let scored = score(&started.engine, lines).await?;

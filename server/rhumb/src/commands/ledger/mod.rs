@@ -1,5 +1,7 @@
 //! `rhumb ledger`: shows, verifies and exports what was decided.
 
+mod records;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,6 +14,7 @@ use rhumb_proto::v1;
 use serde_json::json;
 
 use super::keys::folder as keys_folder;
+use super::policy::word;
 use crate::cli::{
     LedgerAcceptEndArgs, LedgerArgs, LedgerCommand, LedgerExportArgs, LedgerFormat, LedgerPlace,
     LedgerShowArgs, LedgerVerifyArgs,
@@ -59,16 +62,30 @@ fn folder(place: &LedgerPlace) -> Result<Folder, Failure> {
     ledger_folder(place.config.as_deref(), place.path.as_deref())
 }
 
-fn show(args: &LedgerShowArgs) -> Result<ExitCode, Failure> {
-    let filter = Filter {
+fn filter(args: &LedgerShowArgs) -> Result<Filter, Failure> {
+    let verdict = args.verdict.as_ref().map(|text| word("--verdict", &text.to_ascii_uppercase()));
+    Ok(Filter {
         chain: args.chain.clone(),
         request: args.request.clone(),
         decision: args.decision.clone(),
-        decisions_only: true,
+        intent: args.intent.clone(),
+        principal: args.principal.clone(),
+        tenant: args.tenant.clone(),
+        verdicts: verdict.transpose()?.into_iter().collect(),
+        decisions_only: args.kind.is_empty(),
+        kinds: args.kind.clone(),
         ..Filter::default()
-    };
+    })
+}
+
+fn show(args: &LedgerShowArgs) -> Result<ExitCode, Failure> {
+    let filter = filter(args)?;
     let one = args.request.is_some() || args.decision.is_some();
     let most = if one { 1 } else { usize::try_from(args.last).unwrap_or(usize::MAX) };
+    if !args.kind.is_empty() {
+        records::show(&folder(&args.place)?, &filter, most, args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let found = folder(&args.place)?.decisions(&filter, most).map_err(Failure::check)?;
     if found.is_empty() && one {
         return Err(Failure::check("no such decision is recorded"));
