@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// What kind of value an entity is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +51,11 @@ impl Kind {
     /// Whether a value of this kind is either the same or another one, so that words in common say nothing.
     pub fn is_exact(self) -> bool {
         !matches!(self, Self::Name | Self::Time | Self::Date)
+    }
+
+    /// Whether a value of this kind says where money or data goes.
+    pub fn is_destination(self) -> bool {
+        matches!(self, Self::Email | Self::Url | Self::Account | Self::Phone | Self::Id)
     }
 
     /// The kind's name in evidence.
@@ -103,6 +109,8 @@ pub struct Entity {
     pub norm: Norm,
     /// Its bytes in the text.
     pub range: Range<usize>,
+    /// Whether it was written otherwise than it reads, so that a tool gets another value.
+    pub disguised: bool,
 }
 
 const MONTHS: [&str; 12] =
@@ -125,12 +133,32 @@ pub fn extract(text: &str) -> Vec<Entity> {
             }
             let Some(norm) = (finder.norm)(whole.as_str()) else { continue };
             bytes.fill(true);
-            found.push(Entity { kind: finder.kind, norm, range });
+            found.push(Entity { kind: finder.kind, norm, range, disguised: false });
         }
     }
     found.sort_by_key(|e| e.range.start);
     found
 }
+
+/// Marks the destinations, files and paths of `text` that do not stand in what was `written` as they stand in the text.
+///
+/// What a value reads as is not where it leads: tools get what was written.
+pub fn mark_disguised(entities: &mut [Entity], text: &str, written: &str) {
+    let end = crate::render::floor_boundary(written, WRITTEN_BYTES * text.len() + WRITTEN_BYTES);
+    let written = written.get(..end).unwrap_or(written);
+    let carries = |kind: Kind| kind.is_destination() || matches!(kind, Kind::Path | Kind::File);
+    for entity in entities.iter_mut().filter(|e| carries(e.kind)) {
+        let surface = text.get(entity.range.clone()).unwrap_or_default();
+        // Accents apart from their letters are the same text.
+        let apart: String = surface.nfd().collect();
+        let count = |form: &str| written.matches(form).count();
+        let as_written = count(surface) + if apart == surface { 0 } else { count(&apart) };
+        entity.disguised = as_written < text.matches(surface).count();
+    }
+}
+
+/// Bytes of what was written that are looked at for each byte that is read: more would be padding.
+const WRITTEN_BYTES: usize = 4;
 
 struct Finder {
     kind: Kind,

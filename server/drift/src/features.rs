@@ -138,7 +138,7 @@ pub fn measure(input: Measured<'_>) -> Features {
     let matches = input.vectors.matches(&intent.vectors);
     let weights = input.bank.rarity.of_tokens(&input.prepared.main.text, input.vectors.windows());
     let sources = Sources { intent: source, trusted: input.trusted, untrusted: input.untrusted };
-    let grounding = ground(action, &input.prepared.stripped, sources);
+    let grounding = ground(action, &input.prepared.written, &input.prepared.stripped, sources);
     let parts = segment_means(&input.prepared.main.segments, input.vectors.windows(), &matches.ours);
     let weakest = parts.iter().min_by(|a, b| a.1.total_cmp(&b.1)).cloned();
     let verb = verb_match(&action.tool, source);

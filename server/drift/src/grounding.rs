@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::action::Action;
+use crate::clean::Written;
 use crate::displaced::{self, Form, Own, is_whole};
-use crate::entity::{Entity, extract};
+use crate::entity::{Entity, extract, mark_disguised};
 use crate::quote::Stripped;
 use crate::source::{SourceIndex, words};
 use crate::value::{Leaf, leaves};
@@ -28,7 +29,7 @@ pub enum Origin {
 pub struct ValueGrade {
     /// For example `arguments.recipient`.
     pub path: String,
-    /// The value as text.
+    /// The value as text; as it was written, with escapes, where it reads as another.
     pub text: String,
     /// Kind of its first entity, else `text`.
     pub kind: &'static str,
@@ -97,7 +98,8 @@ pub struct Sources<'a> {
 
 /// Grades every value of the action. `stripped` are its arguments without long quotations: what is left of a value
 /// decides how well it is covered.
-pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Grounding {
+/// Values that were `written` otherwise than they read are what was written.
+pub fn ground(action: &Action, written: &Written, stripped: &Stripped, sources: Sources<'_>) -> Grounding {
     let left = left(stripped);
     let (leaves, left_out) = leaves(&action.arguments, VALUE_LIMIT);
     let mut grounding = Grounding { left_out, ..Grounding::default() };
@@ -111,11 +113,18 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
         let mut entities = extract(text);
         grounding.left_out += usize::from(entities.len() > ENTITY_LIMIT);
         entities.truncate(ENTITY_LIMIT);
+        let disguise = written.of(&leaf.text);
+        if let Some(written) = disguise {
+            mark_disguised(&mut entities, text, written);
+        }
         let own = if stripped.quoted.contains(&leaf.argument) { left.get(leaf.path.as_str()) } else { None };
         let is_quoted = own.is_none() && stripped.quoted.contains(&leaf.argument);
         let declared = !action.is_undeclared(&leaf.argument);
         let mut value = grade_leaf(leaf, text, &entities, sources);
         (value.declared, value.counts) = (declared, declared && !is_quoted);
+        if let Some(written) = disguise.filter(|_| entities.iter().any(|e| e.disguised)) {
+            value.text = escaped(written);
+        }
         if !sources.intent.said().is_empty() {
             let counts = value.counts && !stripped.quoted.contains(&leaf.argument);
             exact.extend(looked_up(text, &entities, sources, counts));
@@ -132,6 +141,16 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
     grounding
 }
 
+/// What was written, so that a person sees how it differs from what it reads as.
+fn escaped(written: &str) -> String {
+    let (written, _) = prefix(written, VALUE_BYTES);
+    let mut out = String::with_capacity(written.len());
+    for c in written.chars() {
+        if c.is_ascii() { out.push(c) } else { out.extend(c.escape_unicode()) }
+    }
+    out
+}
+
 /// At and above this grade a value is not a stranger; another address of the same domain is one.
 const KNOWN: f32 = 0.4;
 
@@ -146,6 +165,8 @@ fn looked_up<'a>(
         let (form, value) = Form::of(entity)?;
         let grade = |source: &SourceIndex| grade_of(entity, text, source);
         let known = grade(sources.intent) >= KNOWN || grade(sources.trusted) >= KNOWN;
+        // What only looks like a value of the request does not use it.
+        let counts = counts && !entity.disguised;
         Some(Own { form, value, known, whole: is_whole(text, entity), counts })
     })
 }
@@ -306,7 +327,7 @@ mod tests {
             trusted: &SourceIndex::of(&trusted.join("\n")),
             untrusted: &SourceIndex::of(&untrusted.join("\n")),
         };
-        ground(&action, &whole(&action), sources)
+        ground(&action, &Written::default(), &whole(&action), sources)
     }
 
     #[test]
@@ -353,8 +374,8 @@ mod tests {
         };
         action.input_schema = json!({"properties": {"to": {}}}).as_object().cloned();
         let (intent, none) = (SourceIndex::of("pay the bill"), SourceIndex::default());
-        let g =
-            ground(&action, &whole(&action), Sources { intent: &intent, trusted: &none, untrusted: &none });
+        let sources = Sources { intent: &intent, trusted: &none, untrusted: &none };
+        let g = ground(&action, &Written::default(), &whole(&action), sources);
         assert_eq!(by_argument(&g.values, |v| v.grade), [("to", 0.0)]);
     }
 
@@ -386,6 +407,59 @@ mod tests {
             json!({"to": ["bob@corp.com", "bob@corp.com", "eve@evil.com"]}),
         );
         assert_eq!(worst_by_argument(&g.values)["to"], 0.0);
+    }
+
+    /// Of one argument, cleaned as in scoring.
+    fn read(intent: &str, value: &str) -> ValueGrade {
+        let arguments = json!({"to": value}).as_object().cloned().unwrap();
+        let action = Action { tool: "t".into(), arguments, ..Action::default() };
+        let intent = crate::prepare::IntentText::of(intent);
+        let prepared = crate::prepare::Prepared::of(&action, &intent, 1000);
+        let none = SourceIndex::default();
+        let sources = Sources { intent: &intent.source, trusted: &none, untrusted: &none };
+        let g = ground(&prepared.action, &prepared.written, &prepared.stripped, sources);
+        assert!(g.values[0].grade > 0.0 || g.values[0].kind != "email" || g.displaced == 1, "{g:?}");
+        g.values[0].clone()
+    }
+
+    #[test]
+    fn a_value_that_only_looks_like_the_users_is_from_nowhere() {
+        let emails = [
+            "аnna@corp.com",
+            "an\u{200b}na@corp.com",
+            "an\u{ad}na@corp.com",
+            "𝐚nna@corp.com",
+            "ⓐnna@corp.com",
+            "anna@corp．com",
+            "\u{212a}evin@corp.com",
+            "YW5uYUBjb3JwLmNvbQ==",
+            "аnna@corp.com anna@corp.com",
+        ];
+        let others = ["https://сorp.com/pay", "W34\u{200b}45693", "𝟎𝟒𝟒 668 18 00", "report\u{200b}.pdf"];
+        let intent =
+            "Mail anna@corp.com and Kevin@corp.com https://corp.com/pay, W3445693, report.pdf, 044 668 18 00";
+        for value in emails.into_iter().chain(others) {
+            let v = read(intent, value);
+            assert_eq!((v.grade, v.origin, v.known_words), (0.0, Origin::New, 0), "{value}: {v:?}");
+            assert!(v.text.is_ascii(), "{v:?}");
+        }
+        assert_eq!(read(intent, "аnna@corp.com").text, r"\u{430}nna@corp.com");
+    }
+
+    #[test]
+    fn what_is_written_as_it_reads_or_as_the_user_wrote_it_is_known() {
+        let known = [
+            ("mail anna@corp.com", "anna@corp.com\u{200b}"),
+            ("mail anna@corp.com", "ANNA@corp.com"),
+            ("mail ａｎｎａ@corp.com", "ａｎｎａ@corp.com"),
+            ("mail ａｎｎａ@corp.com", "anna@corp.com"),
+            ("read cafe\u{301}.pdf", "café.pdf"),
+            ("read café.pdf", "cafe\u{301}.pdf"),
+        ];
+        for (intent, value) in known {
+            let v = read(intent, value);
+            assert_eq!((v.grade, v.origin), (1.0, Origin::Intent), "{intent} {value}: {v:?}");
+        }
     }
 
     #[test]

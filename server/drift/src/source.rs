@@ -171,26 +171,37 @@ impl SourceIndex {
 
     /// Content words of `text` that stand here, and that do not.
     pub fn count_words(&self, text: &str) -> (usize, usize) {
-        self.count_words_but(text, &[])
+        self.count_words_but(text, &[], &[])
     }
 
     /// The same, where all words of an entity that stands here are known however they are written: the `01` of a date
     /// that the request spells out is no new word.
+    ///
+    /// Those of an entity that only looks like one that stands here are new.
     pub fn count_words_of(&self, text: &str, entities: &[Entity]) -> (usize, usize) {
         let is_known = |e: &&Entity| self.grade(e, text.get(e.range.clone()).unwrap_or_default()) >= 1.0;
         let known: Vec<Range<usize>> = entities.iter().filter(is_known).map(|e| e.range.clone()).collect();
-        self.count_words_but(text, &known)
+        let disguised = entities.iter().filter(|e| e.disguised).map(|e| e.range.clone());
+        self.count_words_but(text, &known, &disguised.collect::<Vec<_>>())
     }
 
-    fn count_words_but(&self, text: &str, known_ranges: &[Range<usize>]) -> (usize, usize) {
+    fn count_words_but(
+        &self,
+        text: &str,
+        known_ranges: &[Range<usize>],
+        new_ranges: &[Range<usize>],
+    ) -> (usize, usize) {
         let (mut known, mut new) = (0, 0);
         for (at, word) in word_ranges(text) {
             let word = word.to_lowercase();
             if is_stop_word(&word) {
                 continue;
             }
-            let inside = known_ranges.iter().any(|r| r.contains(&at));
-            if inside || self.stems.contains(&stem(&word)) || self.has_number_word(&word) {
+            let inside = |ranges: &[Range<usize>]| ranges.iter().any(|r| r.contains(&at));
+            if inside(new_ranges) {
+                new += 1;
+            } else if inside(known_ranges) || self.stems.contains(&stem(&word)) || self.has_number_word(&word)
+            {
                 known += 1;
             } else {
                 new += 1;
@@ -205,6 +216,9 @@ impl SourceIndex {
 
     /// How well an entity of another text is covered by this one, in `0..=1`.
     pub fn grade(&self, entity: &Entity, raw: &str) -> f32 {
+        if entity.disguised {
+            return 0.0;
+        }
         match (&entity.norm, entity.kind) {
             (Norm::Number(n), _) => f32::from(u8::from(self.has_number(*n))),
             (Norm::Day(day), _) => self.grade_day(*day),
