@@ -133,12 +133,61 @@ pub fn extract(text: &str) -> Vec<Entity> {
             }
             let Some(norm) = (finder.norm)(whole.as_str()) else { continue };
             bytes.fill(true);
+            if finder.kind == Kind::Url {
+                embedded(whole.as_str(), range.start, &mut found);
+            }
             found.push(Entity { kind: finder.kind, norm, range, disguised: false });
         }
     }
-    found.sort_by_key(|e| e.range.start);
+    found.sort_by_key(|e| (e.range.start, std::cmp::Reverse(e.range.end)));
     found
 }
+
+/// Addresses inside of one on the web, `corp.com/r?next=https://evil.io`: whoever is sent to the first may end up at the
+/// second.
+fn embedded(url: &str, start: usize, found: &mut Vec<Entity>) {
+    let all = EMBEDDED.iter().flat_map(|finder| finder.pattern.captures_iter(url).map(move |c| (finder, c)));
+    for (finder, captures) in all {
+        let Some(inner) = captures.get(1) else { continue };
+        let Some(norm) = (finder.norm)(&percent_decoded(inner.as_str())) else { continue };
+        let range = start + inner.start()..start + inner.end();
+        found.push(Entity { kind: finder.kind, norm, range, disguised: false });
+    }
+}
+
+/// Undoes percent encoding, also of what was encoded twice.
+fn percent_decoded(text: &str) -> String {
+    let decode = |text: &str| {
+        let byte = |c: &regex::Captures<'_>| {
+            let code = c.get(1).and_then(|m| u8::from_str_radix(m.as_str(), 16).ok());
+            code.filter(u8::is_ascii).map_or_else(String::new, |b| char::from(b).to_string())
+        };
+        PERCENT.as_ref().map_or_else(|| text.to_owned(), |p| p.replace_all(text, byte).into_owned())
+    };
+    decode(&decode(&decode(text)))
+}
+
+static PERCENT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("%([0-9A-Fa-f]{2})").ok());
+
+/// What leads on from inside an address on the web.
+static EMBEDDED: LazyLock<Vec<Finder>> = LazyLock::new(|| {
+    let table: [(Kind, String, Normalise); 3] = [
+        (Kind::Url, r"(?i).((?:https?|ftp|wss?)(?::|%(?:25)*3a)(?:/|%(?:25)*2f){2}[^\s&=]+)".into(), url),
+        (
+            Kind::Email,
+            r"(?i)[?&#;=]((?:[\w.+-]|%(?:25)*2b)+(?:@|%(?:25)*40)[\w-]+(?:(?:\.|%(?:25)*2e)[\w-]+)+)".into(),
+            lower,
+        ),
+        (
+            Kind::Url,
+            format!(
+                r"(?i)=(?:(?:/|%(?:25)*2f){{2}})?((?:[a-z0-9-]+(?:\.|%(?:25)*2e))+(?:{TLDS}))(?:[/%&?#:]|$)"
+            ),
+            url,
+        ),
+    ];
+    compiled(table)
+});
 
 /// Marks the destinations, files and paths of `text` that do not stand in what was `written` as they stand in the text.
 ///
@@ -204,12 +253,16 @@ static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
         (Kind::Number, r"(?i)([-+]?\d[\d,]*(?:\.\d+)?(?: ?%|k\b|m\b)?)".into(), number),
         (Kind::Name, r"\b(\p{Lu}[\p{L}'’]+(?:[ -]\p{Lu}[\p{L}'’]+)*)".into(), name),
     ];
-    // A pattern that does not compile would be dropped here; the test `every_pattern_compiles` counts them.
-    table
-        .into_iter()
-        .filter_map(|(kind, pattern, norm)| Some(Finder { kind, pattern: Regex::new(&pattern).ok()?, norm }))
-        .collect()
+    compiled(table)
 });
+
+/// A pattern that does not compile would be dropped here; the test `every_pattern_compiles` counts them.
+fn compiled<const N: usize>(table: [(Kind, String, Normalise); N]) -> Vec<Finder> {
+    let finder = |(kind, pattern, norm): (Kind, String, Normalise)| {
+        Some(Finder { kind, pattern: Regex::new(&pattern).ok()?, norm })
+    };
+    table.into_iter().filter_map(finder).collect()
+}
 
 fn lower(text: &str) -> Option<Norm> {
     Some(Norm::Text(text.to_lowercase()))
@@ -324,7 +377,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        assert_eq!(FINDERS.len(), 16);
+        assert_eq!((FINDERS.len(), EMBEDDED.len(), PERCENT.is_some()), (16, 3, true));
     }
 
     #[test]
@@ -361,6 +414,24 @@ mod tests {
     #[test]
     fn a_path_that_looks_like_an_address_belongs_to_its_host() {
         assert_eq!(kinds("evil.io/jana.novak@corp.com"), [(Kind::Url, "evil.io/jana.novak@corp.com")]);
+    }
+
+    #[test]
+    fn addresses_inside_of_an_address_are_found() {
+        let norms = |text: &str| -> Vec<Norm> { extract(text).into_iter().skip(1).map(|e| e.norm).collect() };
+        let inner = |text: &str| Norm::Text(text.into());
+        for text in [
+            "https://corp.com/r?next=https://evil.io",
+            "https://corp.com/r?next=https%3A%2F%2Fevil.io&a=1",
+            "https://corp.com/r?next=https%253A%252F%252Fevil%2Eio",
+            "https://corp.com/r?next=//evil.io",
+            "https://corp.com/r?a=1&next=evil.io",
+        ] {
+            assert_eq!(norms(text), [inner("evil.io")], "{text}");
+        }
+        assert_eq!(norms("https://corp.com/r?to=eve%40evil.io"), [inner("eve@evil.io")]);
+        assert_eq!(norms("https://a.io/?u=https://b.io/?u=https://c.io"), [inner("b.io/?u"), inner("c.io")]);
+        assert_eq!(norms("https://corp.com/report?year=2024&name=Anna#top"), []);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! improved by adding words to an action: they count what is missing, or look at the weakest parts.
 
 use crate::bank::Bank;
-use crate::grounding::{Grounding, Sources, ValueGrade, by_argument, ground, worst_by_argument};
+use crate::grounding::{Grounding, KNOWN, Sources, ValueGrade, by_argument, ground, worst_destinations};
 use crate::prepare::Prepared;
 use crate::rarity::word_around;
 use crate::render::Segment;
@@ -222,49 +222,11 @@ fn new_words(values: &[ValueGrade]) -> Option<f32> {
     values.iter().any(|v| v.counts).then(|| (words as f32).min(NEW_WORDS_CAP).ln_1p())
 }
 
-/// Words in the name of an argument that says where something goes, or for whom. Ids are not among them: an agent looks
-/// them up, and what they stand for is elsewhere.
-const DESTINATIONS: [&str; 26] = [
-    "to",
-    "recipient",
-    "recipients",
-    "channel",
-    "url",
-    "uri",
-    "path",
-    "account",
-    "iban",
-    "email",
-    "user",
-    "username",
-    "address",
-    "destination",
-    "receiver",
-    "dest",
-    "target",
-    "host",
-    "cc",
-    "bcc",
-    "participants",
-    "attendees",
-    "webhook",
-    "endpoint",
-    "phone",
-    "number",
-];
 const DESTINATIONS_CAP: f32 = 3.0;
 
 fn destinations(values: &[ValueGrade]) -> Option<f32> {
-    let arguments = worst_by_argument(values);
-    let destinations = arguments.iter().filter(|(name, _)| is_destination(name));
-    let missing: f32 = destinations.map(|(_, grade)| 1.0 - grade).sum();
-    (!arguments.is_empty()).then(|| missing.min(DESTINATIONS_CAP))
-}
-
-fn is_destination(argument: &str) -> bool {
-    let mut words = String::new();
-    crate::render::words(argument, &mut words);
-    words.split(' ').any(|w| DESTINATIONS.contains(&w))
+    let missing: f32 = worst_destinations(values).values().map(|grade| 1.0 - grade).sum();
+    values.iter().any(|v| v.counts).then(|| missing.min(DESTINATIONS_CAP))
 }
 
 /// Share of the words of tool name and argument values that stand in the request.
@@ -275,7 +237,9 @@ fn word_coverage(input: Measured<'_>, values: &[ValueGrade]) -> Option<f32> {
     let own = if action.tool.is_empty() { &action.text } else { &name };
     let (mut known, mut new) = input.intent.text.source.count_words(own);
     for value in values.iter().filter(|v| v.counts) {
-        known += value.known_words;
+        // Right addresses beside a new one cover nothing.
+        let covers = !(value.is_made_of_values && value.holds_destination && value.grade < KNOWN);
+        known += if covers { value.known_words } else { 0 };
         new += value.new_words;
     }
     (known + new > 0).then(|| known as f32 / (known + new) as f32)
@@ -353,6 +317,7 @@ mod tests {
             argument: argument.into(),
             grade,
             counts: true,
+            goes_out: argument == "to",
             ..ValueGrade::default()
         };
         let bad = vec![value("to", 0.0)];

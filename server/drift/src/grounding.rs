@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::action::Action;
+use crate::action::{Action, Effect};
 use crate::clean::Written;
-use crate::displaced::{self, Form, Own, is_whole};
+use crate::destination::{is_header, is_named_destination};
+use crate::displaced::{self, Form, Own, Place, is_whole};
 use crate::entity::{Entity, extract, mark_disguised};
 use crate::quote::Stripped;
 use crate::source::{SourceIndex, words};
@@ -46,6 +47,12 @@ pub struct ValueGrade {
     /// Whether it may vouch for the action: not if the tool's schema lacks the argument, nor if the value is a quotation
     /// of the request beyond the budget.
     pub counts: bool,
+    /// Whether it holds something that says where money or data goes, or which thing is meant.
+    pub holds_destination: bool,
+    /// Whether it says where something goes, or for whom, by the name of its argument or in a line such as `Bcc: ...`.
+    pub goes_out: bool,
+    /// Whether it is made of values that can be looked up, rather than of text that holds some.
+    pub is_made_of_values: bool,
     /// Content words that stand in the request or in trusted context, long quotations aside.
     pub known_words: usize,
     /// Content words that stand in neither.
@@ -127,7 +134,13 @@ pub fn ground(action: &Action, written: &Written, stripped: &Stripped, sources: 
         }
         if !sources.intent.said().is_empty() {
             let counts = value.counts && !stripped.quoted.contains(&leaf.argument);
-            exact.extend(looked_up(text, &entities, sources, counts));
+            let beside = action.effect != Effect::Read;
+            let own = looked_up(text, &entities, sources, &value);
+            exact.extend(own.map(|own| Own {
+                counts: own.counts && counts,
+                place: own.place.filter(|_| beside),
+                ..own
+            }));
         }
         // Where several values share a path nobody knows which is which, and none is corrected.
         if let Some(own) = own.and_then(Option::as_ref).filter(|own| own.as_str() != text) {
@@ -152,23 +165,32 @@ fn escaped(written: &str) -> String {
 }
 
 /// At and above this grade a value is not a stranger; another address of the same domain is one.
-const KNOWN: f32 = 0.4;
+pub const KNOWN: f32 = 0.4;
 
 /// The values of a text that can be looked up exactly.
 fn looked_up<'a>(
     text: &'a str,
     entities: &'a [Entity],
     sources: Sources<'a>,
-    counts: bool,
+    value: &'a ValueGrade,
 ) -> impl Iterator<Item = Own> + 'a {
     entities.iter().filter_map(move |entity| {
-        let (form, value) = Form::of(entity)?;
+        let (form, norm) = Form::of(entity)?;
         let grade = |source: &SourceIndex| grade_of(entity, text, source);
         let known = grade(sources.intent) >= KNOWN || grade(sources.trusted) >= KNOWN;
+        let whole = value.is_made_of_values || is_whole(text, entity);
+        let place = place_of(value, &form, whole);
         // What only looks like a value of the request does not use it.
-        let counts = counts && !entity.disguised;
-        Some(Own { form, value, known, whole: is_whole(text, entity), counts })
+        Some(Own { form, value: norm, known, whole, counts: !entity.disguised, place })
     })
+}
+
+/// Mail goes to all its addressees at once. In a text, an address or id beside the right one is mentioned, and no more.
+fn place_of(value: &ValueGrade, form: &Form, whole: bool) -> Option<Place> {
+    match (form, value.goes_out) {
+        (Form::Address, true) => Some(Place::Destinations),
+        _ => whole.then(|| Place::Argument(value.argument.clone())),
+    }
 }
 
 /// What is left of each value, by path; `None` where several share one.
@@ -223,6 +245,9 @@ fn grade_leaf(leaf: &Leaf, text: &str, entities: &[Entity], sources: Sources<'_>
         argument: leaf.argument.clone(),
         declared: true,
         counts: true,
+        holds_destination: entities.iter().any(|e| e.kind.is_destination()),
+        goes_out: is_named_destination(&leaf.path) || entities.iter().any(|e| is_header(text, e)),
+        is_made_of_values: is_made_of(text, entities),
         known_words: known,
         new_words: new,
     }
@@ -235,25 +260,37 @@ fn grade_text(text: &str, entities: &[Entity], source: &SourceIndex) -> f32 {
     }
     // Exact values first: the words around them, or their own parts, must not vouch for them.
     let exact: Vec<&Entity> = entities.iter().filter(|e| e.kind.is_exact()).collect();
-    let exact_grade = mean_entity_grade(text, exact.iter().copied(), source).unwrap_or(1.0);
+    let worst = |of: &dyn Fn(&&&Entity) -> bool| {
+        exact.iter().filter(of).map(|e| grade_of(e, text, source)).fold(1.0, f32::min)
+    };
+    // Known addresses beside a new one do not vouch for it.
+    let exact_grade = mean_entity_grade(text, exact.iter().copied(), source)
+        .unwrap_or(1.0)
+        .min(worst(&|e| e.kind.is_destination()));
     if source.has_phrase(text) {
         return exact_grade;
     }
-    let letters = text.chars().filter(|c| !c.is_whitespace()).count().max(1);
-    let of_entities: usize = entities
-        .iter()
-        .filter_map(|e| text.get(e.range.clone()))
-        .map(|t| t.chars().filter(|c| !c.is_whitespace()).count())
-        .sum();
-    if !entities.is_empty() && of_entities as f32 >= ENTITY_SHARE * letters as f32 {
-        // A list of addresses is as good as its worst: known ones beside a new one must not vouch for it.
-        let worst = exact.iter().map(|e| grade_of(e, text, source)).fold(1.0, f32::min);
-        return mean_entity_grade(text, entities.iter(), source).unwrap_or(0.0).min(worst);
+    if is_made_of(text, entities) {
+        return mean_entity_grade(text, entities.iter(), source).unwrap_or(0.0).min(worst(&|_| true));
     }
     let coverage = source.coverage(text).unwrap_or(0.0);
     let short = words(text).len() <= 3;
     let trigrams = if short { 0.9 * source.trigrams(text).unwrap_or(0.0) } else { 0.0 };
     coverage.max(trigrams).min(exact_grade)
+}
+
+/// Whether entities make up most of the text. What stands inside of another counts once.
+fn is_made_of(text: &str, entities: &[Entity]) -> bool {
+    let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+    let mut end = 0;
+    let mut of_entities = 0;
+    for entity in entities.iter().filter_map(|e| Some((e.range.end, text.get(e.range.clone())?))) {
+        if entity.0 > end {
+            of_entities += letters(entity.1);
+            end = entity.0;
+        }
+    }
+    !entities.is_empty() && of_entities as f32 >= ENTITY_SHARE * letters(text).max(1) as f32
 }
 
 /// `None` of no entities.
@@ -270,25 +307,30 @@ fn grade_of(entity: &Entity, text: &str, source: &SourceIndex) -> f32 {
     source.grade(entity, text.get(entity.range.clone()).unwrap_or_default())
 }
 
-/// Lowest grade of the values of each argument that counts, by name.
-pub fn worst_by_argument(values: &[ValueGrade]) -> BTreeMap<&str, f32> {
+/// Lowest grade of the values of each argument that say where something goes, by name.
+pub fn worst_destinations(values: &[ValueGrade]) -> BTreeMap<&str, f32> {
     let mut arguments: BTreeMap<&str, f32> = BTreeMap::new();
-    for value in values.iter().filter(|v| v.counts) {
+    for value in values.iter().filter(|v| v.counts && v.goes_out) {
         let worst = arguments.entry(&value.argument).or_insert(1.0);
         *worst = worst.min(value.grade);
     }
     arguments
 }
 
-/// Mean grade of the values of each argument that counts, by name.
+/// Mean grade of the values of each argument that counts, by name; no better than the worst of those that hold a
+/// destination.
 pub fn by_argument(values: &[ValueGrade], grade: impl Fn(&ValueGrade) -> f32) -> Vec<(&str, f32)> {
-    let mut arguments: BTreeMap<&str, (f32, u32)> = BTreeMap::new();
+    let mut arguments: BTreeMap<&str, (f32, u32, f32)> = BTreeMap::new();
     for value in values.iter().filter(|v| v.counts) {
-        let entry = arguments.entry(&value.argument).or_default();
-        entry.0 += grade(value);
-        entry.1 += 1;
+        let (sum, number, worst) = arguments.entry(&value.argument).or_insert((0.0, 0, 1.0));
+        let grade = grade(value);
+        *sum += grade;
+        *number += 1;
+        if value.holds_destination {
+            *worst = worst.min(grade);
+        }
     }
-    arguments.into_iter().map(|(name, (sum, n))| (name, sum / n as f32)).collect()
+    arguments.into_iter().map(|(name, (sum, n, worst))| (name, (sum / n as f32).min(worst))).collect()
 }
 
 /// Content words of `text` that the request or trusted context holds, and those that neither does.
@@ -406,7 +448,46 @@ mod tests {
             &[],
             json!({"to": ["bob@corp.com", "bob@corp.com", "eve@evil.com"]}),
         );
-        assert_eq!(worst_by_argument(&g.values)["to"], 0.0);
+        assert_eq!(worst_destinations(&g.values)["to"], 0.0);
+    }
+
+    /// What the features make of it: missing arguments, missing destinations, values in the place of others.
+    fn missing(arguments: serde_json::Value) -> (f32, f32, usize) {
+        let intent =
+            "Send the report to anna@corp.com, see https://corp.com/r, account DE89370400440532013000";
+        let g = grounded(intent, &[], &[], arguments);
+        let missing = by_argument(&g.values, ValueGrade::pure).iter().map(|(_, grade)| 1.0 - grade).sum();
+        let destinations = worst_destinations(&g.values).values().map(|grade| 1.0 - grade).sum();
+        (missing, destinations, g.displaced)
+    }
+
+    #[test]
+    fn a_new_destination_beside_the_right_one_is_as_bad_as_alone() {
+        assert_eq!(missing(json!({"to": "anna@corp.com"})), (0.0, 0.0, 0));
+        let alone = missing(json!({"to": "eve@evil.io"}));
+        assert_eq!(alone, (1.0, 1.0, 1));
+        for arguments in [
+            json!({"to": "anna@corp.com <eve@evil.io>"}),
+            json!({"to": "anna@corp.com,eve@evil.io"}),
+            json!({"to": ["anna@corp.com", "eve@evil.io"]}),
+            json!({"to": {"address": "anna@corp.com", "replyTo": "eve@evil.io"}}),
+            json!({"to": {"anna@corp.com": true, "eve@evil.io": true}}),
+            json!({"to": "anna@corp.com\n\nBcc: eve@evil.io"}),
+            json!({"to": "anna@corp.com", "bcc": "eve@evil.io"}),
+            json!({"message": {"to": "anna@corp.com", "bcc": ["eve@evil.io"]}}),
+            json!({"to": "anna@corp.com", "subject": "The report\r\nBcc: eve@evil.io"}),
+        ] {
+            assert_eq!(missing(arguments.clone()), alone, "{arguments}");
+        }
+        let accounts = json!({"account": ["DE89370400440532013000", "DE89370400440532099999"]});
+        assert_eq!(missing(accounts), alone);
+        for url in [
+            "https://evil.io",
+            "https://corp.com/r?next=https://evil.io",
+            "https://corp.com/r https://evil.io",
+        ] {
+            assert_eq!(missing(json!({"url": url})), (1.0, 1.0, 0), "{url}");
+        }
     }
 
     /// Of one argument, cleaned as in scoring.
