@@ -35,6 +35,7 @@ impl Form {
 /// `text` is an id without its punctuation.
 fn code(text: &str) -> Form {
     const ANY_LETTERS: usize = 4;
+    let text = text.trim_start_matches('+');
     let letters = text.chars().take_while(|c| c.is_alphabetic()).count();
     let all = text.chars().count();
     match text.chars().skip(letters).all(|c| c.is_numeric()) {

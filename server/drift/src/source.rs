@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::displaced::Form;
-use crate::entity::{Day, Entity, Kind, Norm, extract, squash};
+use crate::entity::{Day, Entity, Kind, Norm, extract, is_same_phone, squash};
 
 /// Words, numbers, days and other entities of a text, made once per request and cached with it.
 #[derive(Debug, Clone, Default)]
@@ -105,6 +105,7 @@ impl SourceIndex {
             ..Self::default()
         };
         index.numbers = words.iter().filter_map(|w| number_word(w)).collect();
+        index.numbers.extend(words.windows(2).filter_map(scaled_word));
         index.collect_entities();
         index.numbers.sort_by(f64::total_cmp);
         index
@@ -115,6 +116,7 @@ impl SourceIndex {
         for entity in &self.entities {
             match (&entity.norm, entity.kind) {
                 (Norm::Number(n), _) => self.numbers.push(*n),
+                (Norm::Either(one, other), _) => self.numbers.extend([*one, *other]),
                 (Norm::Day(d), _) => self.days.push(*d),
                 (Norm::Minutes(m), _) => self.minutes.push(*m),
                 (Norm::Text(t), Kind::Email | Kind::Url) => {
@@ -221,12 +223,20 @@ impl SourceIndex {
         }
         match (&entity.norm, entity.kind) {
             (Norm::Number(n), _) => f32::from(u8::from(self.has_number(*n))),
+            (Norm::Either(one, other), _) => {
+                f32::from(u8::from(self.has_number(*one) || self.has_number(*other)))
+            }
             (Norm::Day(day), _) => self.grade_day(*day),
             (Norm::Minutes(m), _) => f32::from(u8::from(self.minutes.contains(m))),
             (Norm::Text(text), Kind::Email) => self.grade_address(text, 0.3),
             (Norm::Text(text), Kind::Url) => self.grade_address(text, 0.6),
             (Norm::Text(_), Kind::Name) => self.grade_name(raw),
             (Norm::Text(path), Kind::Path) => self.grade_path(path),
+            (Norm::Text(text), Kind::Account | Kind::Phone | Kind::Id)
+                if self.has_code(text, entity.kind) =>
+            {
+                1.0
+            }
             (Norm::Text(_), _) => self.grade_squashed(raw),
         }
     }
@@ -275,6 +285,17 @@ impl SourceIndex {
         }
         let file = path.rsplit(['/', '\\']).next().unwrap_or_default();
         if !path.contains("..") && self.has_phrase(file) { 0.5 } else { 0.0 }
+    }
+
+    /// Whether an account, id or phone number stands here, however its digits are grouped.
+    fn has_code(&self, code: &str, kind: Kind) -> bool {
+        let is_code = |k: Kind| matches!(k, Kind::Account | Kind::Phone | Kind::Id);
+        let is_same = |e: &Entity| match &e.norm {
+            Norm::Text(text) if kind == Kind::Phone || e.kind == Kind::Phone => is_same_phone(text, code),
+            Norm::Text(text) => text == code,
+            _ => false,
+        };
+        self.entities.iter().any(|e| is_code(e.kind) && is_same(e))
     }
 
     /// An account, id, phone number or file is the same or another one; half of it means nothing.
@@ -382,6 +403,19 @@ fn number_word(word: &str) -> Option<f64> {
     NUMBER_WORDS.iter().find(|(w, _)| *w == word).map(|(_, n)| *n)
 }
 
+/// `two million`
+fn scaled_word(pair: &[String]) -> Option<f64> {
+    let [number, scale] = pair else { return None };
+    let factor = match scale.as_str() {
+        "hundred" => 1e2,
+        "thousand" => 1e3,
+        "million" => 1e6,
+        "billion" => 1e9,
+        _ => return None,
+    };
+    Some(number_word(number)? * factor)
+}
+
 /// The host part of an e-mail address or URL.
 fn domain(address: &str) -> &str {
     let authority = address.split(['/', '?', '#']).next().unwrap_or(address);
@@ -414,6 +448,27 @@ mod tests {
         assert_eq!(grade("send 10k to Bob", "10000"), 1.0);
         assert_eq!(grade("for two people", "2"), 1.0);
         assert_eq!(grade("send 100", "1000"), 0.0);
+    }
+
+    #[test]
+    fn the_same_account_or_phone_grouped_otherwise_is_the_same() {
+        let iban = "Pay DE89 3704 0044 0532 0130 00 100 euros";
+        assert_eq!(grade(iban, "DE89370400440532013000"), 1.0);
+        assert_eq!(grade("Pay DE89370400440532013000", "DE89 3704 0044 0532 0130 00"), 1.0);
+        assert_eq!(grade(iban, "DE89 3704 0044 0532 0130 01"), 0.0);
+        assert_eq!(grade("card 4111 1111 1111 1111 2 times", "4111111111111111"), 1.0);
+        assert_eq!(grade("card 4111 1111 1111 1111", "4111 1111 1111 1112"), 0.0);
+        assert_eq!(grade("call 044 668 18 00", "+41446681800"), 1.0);
+        assert_eq!(grade("call 0446681800", "+41 44 668 18 01"), 0.0);
+    }
+
+    #[test]
+    fn european_numbers_and_points_in_time_compare_by_value() {
+        assert_eq!((grade("pay 20,00 EUR", "20"), grade("pay 20,00 EUR", "2000")), (1.0, 0.0));
+        assert_eq!((grade("pay 1.500 EUR", "1500"), grade("pay 1.500 EUR", "1.5")), (1.0, 1.0));
+        assert_eq!((grade("pay 2 million", "2000000"), grade("pay two million", "2000000")), (1.0, 1.0));
+        assert_eq!((grade("wait 5m", "5000000"), grade("pay $5m", "5000000")), (0.0, 1.0));
+        assert_eq!(grade("on 24 November at 3 pm", "2026-11-24T15:00:00"), 1.0);
     }
 
     #[test]
