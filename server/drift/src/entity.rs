@@ -54,8 +54,13 @@ impl Kind {
     }
 
     /// Whether a value of this kind says where money or data goes.
+    pub fn is_address(self) -> bool {
+        matches!(self, Self::Email | Self::Url | Self::Account | Self::Phone)
+    }
+
+    /// The same, or which thing is meant.
     pub fn is_destination(self) -> bool {
-        matches!(self, Self::Email | Self::Url | Self::Account | Self::Phone | Self::Id)
+        self.is_address() || self == Self::Id
     }
 
     /// The kind's name in evidence.
@@ -258,10 +263,10 @@ static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
             format!(r"(?i)(?:\b|\dT)(\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?{OFFSET})?(?: ?[ap]\.?m\b)?|\d{{1,2}} ?[ap]\.?m\b)"),
             minutes,
         ),
-        (Kind::Phone, r"(\+\d{1,3}[ .-]?(?:\(0\))?[ .-]?\(?\d{1,4}\)?[ .-]\d{5,9}\b|\(\d{2,4}\) ?\d{3}[ .-]\d{4}\b|\+?\(?\d{1,4}\)?(?:[ .-]?\(0\)[ .-]?\d{1,4})?(?:[ .-]\(?\d{2,4}\)?){2,5}|\+\d{7,15})".into(), phone),
+        (Kind::Phone, r"(\+\d{1,3}[ .-]?(?:\(0\))?[ .-]?\(?\d{1,4}\)?[ .-]\d{5,9}\b|\(\d{2,4}\) ?\d{3}[ .-]\d{4}\b|\+\d{1,3}[ .-](?:\(0\)[ .-]?)?\(?\d{1,4}\)?(?:[ .-]\d{2,4}){2,5}\b|\+?\(?\d{1,4}\)?(?:[ .-]?\(0\)[ .-]?\d{1,4})?(?:[ .-]\(?\d{2,4}\)?){2,5}|\+\d{7,15})".into(), phone),
         // Before ids, of which they have the form.
-        (Kind::Number, format!(r"(?i)(?:[$€£¥]|\b{CURRENCY}) ?([-+]?{DIGITS}(?:{SCALE}| ?m\b)?)"), number),
-        (Kind::Number, format!(r"(?i)([-+]?\b{DIGITS}(?:{SCALE}| ?m)?) ?(?:[€£¥]|(?:{CURRENCY}|dollars?|euros?|pounds?|francs?)\b)"), number),
+        (Kind::Number, format!(r"(?i)((?:[$€£¥]|\b{CURRENCY}) ?[-+]?{DIGITS}(?:{SCALE}| ?m\b)?)"), number),
+        (Kind::Number, format!(r"(?i)([-+]?\b{DIGITS}(?:{SCALE}| ?m)? ?(?:[€£¥]|(?:{CURRENCY}|dollars?|euros?|pounds?|francs?)\b))"), number),
         (
             Kind::Id,
             r"\b((?:[A-Za-z]+(?:_[A-Za-z]+)*[-_#]?\d[\w-]*|\d+[-_]?[A-Za-z][\w-]*\d[\w-]*|\d{9,}|\d+[A-Z]{2,}\w*))\b".into(),
@@ -303,7 +308,8 @@ fn id(text: &str) -> Option<Norm> {
 fn phone(text: &str) -> Option<Norm> {
     let digits: String = text.replace("(0)", "").chars().filter(char::is_ascii_digit).collect();
     let country = if text.starts_with('+') { "+" } else { "" };
-    (7..=15).contains(&digits.len()).then(|| Norm::Text(format!("{country}{digits}")))
+    ((7..=15).contains(&digits.len()) && !is_grouped(text, '.'))
+        .then(|| Norm::Text(format!("{country}{digits}")))
 }
 
 /// Whether two telephone numbers are one, of which one may leave out the number of the country.
@@ -348,15 +354,17 @@ const COMMON_CAPITALS: [&str; 62] = [
 fn number(text: &str) -> Option<Norm> {
     let lower = text.to_lowercase();
     let end = lower.rfind(|c: char| c.is_ascii_digit())? + 1;
-    let (digits, scale) = lower.split_at_checked(end)?;
-    let factor = match scale.trim() {
+    let (before, scale) = lower.split_at_checked(end)?;
+    let start = before.find(|c: char| c.is_ascii_digit() || c == '-')?;
+    let digits = before.get(start..)?;
+    let factor = match scale.split(|c: char| !c.is_alphabetic()).find(|w| !w.is_empty()).unwrap_or_default() {
         "k" | "thousand" => 1e3,
         "m" | "mio" | "million" => 1e6,
         "bn" | "billion" => 1e9,
         _ => 1.0,
     };
     let value = |plain: &str| plain.parse::<f64>().ok().map(|n| n * factor).filter(|n| n.is_finite());
-    let (plain, grouped) = readings(digits.trim_start_matches('+'))?;
+    let (plain, grouped) = readings(digits)?;
     let plain = value(&plain)?;
     Some(match grouped.and_then(|g| value(&g)) {
         Some(grouped) => Norm::Either(plain, grouped),
@@ -367,11 +375,6 @@ fn number(text: &str) -> Option<Norm> {
 /// A number without its groups and with a decimal point; and the other way to read one such as `1.500`. `None` where points
 /// and commas are set as in no number.
 fn readings(digits: &str) -> Option<(String, Option<String>)> {
-    let is_grouped = |text: &str, mark: char| {
-        let mut parts = text.trim_start_matches('-').split(mark);
-        parts.next().is_some_and(|first| (1..=3).contains(&first.len()) && !first.starts_with('0'))
-            && parts.all(|part| part.len() == 3)
-    };
     let plain = |whole: &str, mark: char| whole.replace(mark, "");
     match (digits.rfind('.'), digits.rfind(',')) {
         (None, None) => Some((digits.to_owned(), None)),
@@ -393,6 +396,13 @@ fn readings(digits: &str) -> Option<(String, Option<String>)> {
                 .then(|| (format!("{}.{}", plain(whole, mark), rest.trim_start_matches(['.', ','])), None))
         }
     }
+}
+
+/// Whether `mark` stands before every third digit from the end, as in `1.500.000`.
+fn is_grouped(text: &str, mark: char) -> bool {
+    let mut parts = text.trim_start_matches('-').split(mark);
+    parts.next().is_some_and(|first| (1..=3).contains(&first.len()) && !first.starts_with('0'))
+        && parts.all(|part| part.len() == 3 && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// `20,00` and `1,5`, but not `1,2,3`.

@@ -238,7 +238,7 @@ fn word_coverage(input: Measured<'_>, values: &[ValueGrade]) -> Option<f32> {
     let (mut known, mut new) = input.intent.text.source.count_words(own);
     for value in values.iter().filter(|v| v.counts) {
         // Right addresses beside a new one cover nothing.
-        let covers = !(value.is_made_of_values && value.holds_destination && value.grade < KNOWN);
+        let covers = !(value.is_made_of_values && value.holds_address && value.grade < KNOWN);
         known += if covers { value.known_words } else { 0 };
         new += value.new_words;
     }

@@ -49,6 +49,8 @@ pub struct ValueGrade {
     pub counts: bool,
     /// Whether it holds something that says where money or data goes, or which thing is meant.
     pub holds_destination: bool,
+    /// Whether one of those is an address, an account or a telephone number: ids are looked up.
+    pub holds_address: bool,
     /// Whether it says where something goes, or for whom, by the name of its argument or in a line such as `Bcc: ...`.
     pub goes_out: bool,
     /// Whether it is made of values that can be looked up, rather than of text that holds some.
@@ -234,6 +236,7 @@ fn grade_leaf(leaf: &Leaf, text: &str, entities: &[Entity], sources: Sources<'_>
     };
     let grade = in_intent.max(in_trusted);
     let (known, new) = count_words(text, entities, sources);
+    let holds_address = entities.iter().any(|e| e.kind.is_address());
     let weight = entities.iter().map(|e| e.kind.weight()).max_by(f32::total_cmp).unwrap_or(TEXT_WEIGHT);
     ValueGrade {
         concern: weight * (1.0 - grade),
@@ -246,7 +249,10 @@ fn grade_leaf(leaf: &Leaf, text: &str, entities: &[Entity], sources: Sources<'_>
         declared: true,
         counts: true,
         holds_destination: entities.iter().any(|e| e.kind.is_destination()),
-        goes_out: is_named_destination(&leaf.path) || entities.iter().any(|e| is_header(text, e)),
+        holds_address,
+        goes_out: is_named_destination(&leaf.argument)
+            || (holds_address && is_named_destination(&leaf.path))
+            || entities.iter().any(|e| is_header(text, e)),
         is_made_of_values: is_made_of(text, entities),
         known_words: known,
         new_words: new,
