@@ -4,6 +4,7 @@
 //! against its direction, so that no attacker gains by raising a number that looks good elsewhere. Most of them cannot be
 //! improved by adding words to an action: they count what is missing, or look at the weakest parts.
 
+use crate::action::Effect;
 use crate::bank::Bank;
 use crate::grounding::{Grounding, KNOWN, Sources, ValueGrade, by_argument, ground, worst_destinations};
 use crate::prepare::Prepared;
@@ -237,8 +238,9 @@ fn word_coverage(input: Measured<'_>, values: &[ValueGrade]) -> Option<f32> {
     let own = if action.tool.is_empty() { &action.text } else { &name };
     let (mut known, mut new) = input.intent.text.source.count_words(own);
     for value in values.iter().filter(|v| v.counts) {
-        // Right addresses beside a new one cover nothing.
-        let covers = !(value.is_made_of_values && value.holds_address && value.grade < KNOWN);
+        // Right addresses beside a new one cover nothing where something may be sent.
+        let covers = action.effect == Effect::Read
+            || !(value.is_made_of_values && value.holds_address && value.grade < KNOWN);
         known += if covers { value.known_words } else { 0 };
         new += value.new_words;
     }
