@@ -35,6 +35,7 @@ impl Form {
 /// `text` is an id without its punctuation.
 fn code(text: &str) -> Form {
     const ANY_LETTERS: usize = 4;
+    let text = text.trim_start_matches('+');
     let letters = text.chars().take_while(|c| c.is_alphabetic()).count();
     let all = text.chars().count();
     match text.chars().skip(letters).all(|c| c.is_numeric()) {
@@ -56,22 +57,38 @@ pub struct Own {
     pub whole: bool,
     /// Whether it may stand for what the request says: not if it is part of a quotation.
     pub counts: bool,
+    /// The place that it shares with others, where one that stands nowhere undoes the right ones beside it; `None` where
+    /// it undoes nothing.
+    pub place: Option<Place>,
+}
+
+/// Where a value stands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Among all that say where something goes: `to`, `bcc`, `reply_to`.
+    Destinations,
+    /// In an argument of this name.
+    Argument(String),
 }
 
 type ByForm<'a> = HashMap<&'a Form, HashSet<&'a str>>;
 
 /// How many values of an action stand in the place of others of the request.
 ///
-/// What an argument holds is not excused by the right value in a text beside it, `{order: "#W2", note: "as for #W1"}`.
+/// What an argument holds is not excused by the right value in a text beside it, `{order: "#W2", note: "as for #W1"}`,
+/// nor a place by the right value in it, `["anna@corp.com", "eve@evil.io"]`.
 pub fn count(own: &[Own], said: &[(Form, String)]) -> usize {
     if own.iter().all(|v| v.known) {
         return 0;
     }
+    let undone: HashSet<(&Place, &Form)> =
+        own.iter().filter(|v| !v.known).filter_map(|v| Some((v.place.as_ref()?, &v.form))).collect();
+    let is_undone = |v: &Own| v.place.as_ref().is_some_and(|place| undone.contains(&(place, &v.form)));
     let of = |whole: bool| {
         let strangers =
             grouped(own.iter().filter(|v| !v.known && v.whole == whole).map(|v| (&v.form, &*v.value)));
-        let used = own.iter().filter(|v| v.counts && (v.whole || !whole)).map(|v| &*v.value);
-        let used: HashSet<&str> = used.collect();
+        let used = own.iter().filter(|v| v.counts && (v.whole || !whole) && !is_undone(v));
+        let used: HashSet<&str> = used.map(|v| &*v.value).collect();
         let left_out = said.iter().filter(|(_, value)| !used.contains(&**value));
         let left_out = grouped(left_out.map(|(form, value)| (form, &**value)));
         let pairs =
@@ -114,7 +131,7 @@ mod tests {
             let known = source.grade(e, text.get(e.range.clone())?) > 0.5;
             let (form, value) = Form::of(e)?;
             let whole = is_whole(text, e);
-            Some(Own { form, value, known, whole, counts: true })
+            Some(Own { form, value, known, whole, counts: true, place: None })
         };
         extract(text).iter().filter_map(all).collect()
     }
@@ -149,6 +166,24 @@ mod tests {
     }
 
     #[test]
+    fn the_right_value_in_the_same_place_excuses_nothing() {
+        let source = SourceIndex::of("Mail anna@corp.com about order #W3445693");
+        let at = |text: &str, place: &Place| {
+            own(&source, text)
+                .into_iter()
+                .map(|v| Own { place: Some(place.clone()), ..v })
+                .collect::<Vec<_>>()
+        };
+        let (to, other) = (Place::Destinations, Place::Argument("orders".into()));
+        let count = |all: &[Vec<Own>]| count(&all.concat(), source.said());
+        assert_eq!(count(&[at("anna@corp.com", &to), at("eve@evil.io", &to)]), 1);
+        assert_eq!(count(&[at("anna@corp.com", &to), at("eve@evil.io", &other)]), 0);
+        assert_eq!(count(&[at("#W3445693", &other), at("#W2905754", &other)]), 1);
+        assert_eq!(count(&[at("#W3445693", &other), at("#W2905754", &to)]), 0);
+        assert_eq!(count(&[at("anna@corp.com", &to), at("#W2905754", &to)]), 1, "order W3445693 is left out");
+    }
+
+    #[test]
     fn a_hundred_thousand_ids_take_no_time() {
         let many: String = (0..100_000).map(|n| format!(" W{n:06}")).collect();
         let source = SourceIndex::of(&many);
@@ -159,6 +194,7 @@ mod tests {
             known: false,
             whole: n.is_multiple_of(2),
             counts: true,
+            place: Some(Place::Argument("ids".into())),
         };
         let own: Vec<Own> = (0..100_000).map(form).collect();
         assert_eq!(count(&own, source.said()), 100_000);

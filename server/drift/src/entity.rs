@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// What kind of value an entity is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +53,16 @@ impl Kind {
         !matches!(self, Self::Name | Self::Time | Self::Date)
     }
 
+    /// Whether a value of this kind says where money or data goes.
+    pub fn is_address(self) -> bool {
+        matches!(self, Self::Email | Self::Url | Self::Account | Self::Phone)
+    }
+
+    /// The same, or which thing is meant.
+    pub fn is_destination(self) -> bool {
+        self.is_address() || self == Self::Id
+    }
+
     /// The kind's name in evidence.
     pub fn name(self) -> &'static str {
         match self {
@@ -88,6 +99,8 @@ pub enum Norm {
     Text(String),
     /// A number, with `k`, `m` and `%` taken into account.
     Number(f64),
+    /// One of two numbers: `1.500` is one and a half, or fifteen hundred.
+    Either(f64, f64),
     /// A day.
     Day(Day),
     /// Minutes since midnight.
@@ -103,11 +116,20 @@ pub struct Entity {
     pub norm: Norm,
     /// Its bytes in the text.
     pub range: Range<usize>,
+    /// Whether it was written otherwise than it reads, so that a tool gets another value.
+    pub disguised: bool,
 }
 
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const MONTH: &str = r"(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)";
+/// Of a time from that in Greenwich, which a day and a time that are said aloud leave out.
+const OFFSET: &str = r"(?:[Zz]\b|[-+]\d{2}:\d{2}\b)?";
+/// Digits with points and commas among them.
+const DIGITS: &str = r"\d+(?:[.,]\d+)*";
+/// Words that multiply a number. A bare `m` is as often a minute or a metre, and counts beside a currency only.
+const SCALE: &str = r"(?: ?(?:k|bn|mio|thousand|million|billion)\b)";
+const CURRENCY: &str = "(?:eur|usd|gbp|chf|jpy|cny|inr|aud|cad|sek|nok|dkk|pln|czk)";
 const EXTENSIONS: &str = "txt|md|pdf|docx?|xlsx?|pptx?|csv|tsv|json|ya?ml|toml|xml|html?|py|rs|js|ts|sh|c|cpp|java|go|log|zip|gz|tar|png|jpe?g|gif|svg|mp[34]|wav|eml|ics|db|sql|ini|cfg|conf|env|pem|key";
 const TLDS: &str = "com|org|net|io|dev|ai|co|edu|gov|info|biz|app|me|uk|de|fr|eu|us|ca|ch|nl|ru|cn|jp|in|xyz|tv|site|online|tech";
 
@@ -125,12 +147,81 @@ pub fn extract(text: &str) -> Vec<Entity> {
             }
             let Some(norm) = (finder.norm)(whole.as_str()) else { continue };
             bytes.fill(true);
-            found.push(Entity { kind: finder.kind, norm, range });
+            if finder.kind == Kind::Url {
+                embedded(whole.as_str(), range.start, &mut found);
+            }
+            found.push(Entity { kind: finder.kind, norm, range, disguised: false });
         }
     }
-    found.sort_by_key(|e| e.range.start);
+    found.sort_by_key(|e| (e.range.start, std::cmp::Reverse(e.range.end)));
     found
 }
+
+/// Addresses inside of one on the web, `corp.com/r?next=https://evil.io`: whoever is sent to the first may end up at the
+/// second.
+fn embedded(url: &str, start: usize, found: &mut Vec<Entity>) {
+    let all = EMBEDDED.iter().flat_map(|finder| finder.pattern.captures_iter(url).map(move |c| (finder, c)));
+    for (finder, captures) in all {
+        let Some(inner) = captures.get(1) else { continue };
+        let Some(norm) = (finder.norm)(&percent_decoded(inner.as_str())) else { continue };
+        let range = start + inner.start()..start + inner.end();
+        found.push(Entity { kind: finder.kind, norm, range, disguised: false });
+    }
+}
+
+/// Undoes percent encoding, also of what was encoded twice.
+fn percent_decoded(text: &str) -> String {
+    let decode = |text: &str| {
+        let byte = |c: &regex::Captures<'_>| {
+            let code = c.get(1).and_then(|m| u8::from_str_radix(m.as_str(), 16).ok());
+            code.filter(u8::is_ascii).map_or_else(String::new, |b| char::from(b).to_string())
+        };
+        PERCENT.as_ref().map_or_else(|| text.to_owned(), |p| p.replace_all(text, byte).into_owned())
+    };
+    decode(&decode(&decode(text)))
+}
+
+static PERCENT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("%([0-9A-Fa-f]{2})").ok());
+
+/// What leads on from inside an address on the web.
+static EMBEDDED: LazyLock<Vec<Finder>> = LazyLock::new(|| {
+    let table: [(Kind, String, Normalise); 3] = [
+        (Kind::Url, r"(?i).((?:https?|ftp|wss?)(?::|%(?:25)*3a)(?:/|%(?:25)*2f){2}[^\s&=]+)".into(), url),
+        (
+            Kind::Email,
+            r"(?i)[?&#;=]((?:[\w.+-]|%(?:25)*2b)+(?:@|%(?:25)*40)[\w-]+(?:(?:\.|%(?:25)*2e)[\w-]+)+)".into(),
+            lower,
+        ),
+        (
+            Kind::Url,
+            format!(
+                r"(?i)=(?:(?:/|%(?:25)*2f){{2}})?((?:[a-z0-9-]+(?:\.|%(?:25)*2e))+(?:{TLDS}))(?:[/%&?#:]|$)"
+            ),
+            url,
+        ),
+    ];
+    compiled(table)
+});
+
+/// Marks the destinations, files and paths of `text` that do not stand in what was `written` as they stand in the text.
+///
+/// What a value reads as is not where it leads: tools get what was written.
+pub fn mark_disguised(entities: &mut [Entity], text: &str, written: &str) {
+    let end = crate::render::floor_boundary(written, WRITTEN_BYTES * text.len() + WRITTEN_BYTES);
+    let written = written.get(..end).unwrap_or(written);
+    let carries = |kind: Kind| kind.is_destination() || matches!(kind, Kind::Path | Kind::File);
+    for entity in entities.iter_mut().filter(|e| carries(e.kind)) {
+        let surface = text.get(entity.range.clone()).unwrap_or_default();
+        // Accents apart from their letters are the same text.
+        let apart: String = surface.nfd().collect();
+        let count = |form: &str| written.matches(form).count();
+        let as_written = count(surface) + if apart == surface { 0 } else { count(&apart) };
+        entity.disguised = as_written < text.matches(surface).count();
+    }
+}
+
+/// Bytes of what was written that are looked at for each byte that is read: more would be padding.
+const WRITTEN_BYTES: usize = 4;
 
 struct Finder {
     kind: Kind,
@@ -144,7 +235,7 @@ type Normalise = fn(&str) -> Option<Norm>;
 
 /// The finders, most specific first.
 static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
-    let table: [(Kind, String, Normalise); 16] = [
+    let table: [(Kind, String, Normalise); 22] = [
         (Kind::Url, r#"(?i)((?:https?|ftp|wss?)://[^\s"'<>\)\]]+)"#.into(), url),
         // A host with a path comes before e-mail addresses: what looks like one in a path is none.
         (Kind::Url, format!(r"(?i)(?:^|[\s(=])((?:[a-z0-9-]+\.)+(?:{TLDS})/[^\s,;]+)"), url),
@@ -153,8 +244,13 @@ static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
         (Kind::Path, r#"(?:^|[\s"'=(,])((?:[A-Za-z]:\\|~?/|\.{1,2}/)[\w.\-/\\]*[\w\-/\\])"#.into(), lower),
         (Kind::File, format!(r"(?i)\b([\w-]+(?:\.[\w-]+)*\.(?:{EXTENSIONS}))\b"), lower),
         (Kind::Url, format!(r"(?i)\b((?:[a-z0-9-]+\.)+(?:{TLDS})(?:/[^\s,;]*)?)(?:\b|$)"), url),
-        (Kind::Account, r"\b([A-Z]{2}\d{2}[A-Z0-9]{8,30})\b".into(), lower),
-        (Kind::Date, r"\b(\d{4}[-/]\d{1,2}[-/]\d{1,2})\b".into(), iso_day),
+        (Kind::Account, r"\b([A-Z]{2}\d{2}[A-Z0-9]{8,30})\b".into(), id),
+        // In groups of four, as people write them.
+        (Kind::Account, r"\b([A-Z]{2}\d{2}[ -][A-Z0-9]{4}(?:[ -]\d{4}){1,6}(?:[ -]\d{1,4})?)\b".into(), id),
+        (Kind::Account, r"\b(\d{4}(?:[ -]\d{4}){3}|\d{4}[ -]\d{6}[ -]\d{5})\b".into(), id),
+        // With the midnight that makes a day a point in time: nobody says it.
+        (Kind::Date, format!(r"\b(\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}(?:[Tt]00:00(?::00(?:\.0+)?)?{OFFSET})?)(?:\b|[Tt]\d)"), iso_day),
+        (Kind::Date, r"\b(\d{1,2}\.\d{1,2}\.\d{4})\b".into(), dotted_day),
         (Kind::Date, r"\b(\d{1,2}/\d{1,2}/\d{4})\b".into(), slashed_day),
         (Kind::Date, format!(r"(?i)\b({MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?)\b"), spoken_day),
         (
@@ -164,24 +260,33 @@ static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| {
         ),
         (
             Kind::Time,
-            r"(?i)\b(\d{1,2}:\d{2}(?::\d{2})?(?: ?[ap]\.?m\b)?|\d{1,2} ?[ap]\.?m\b)".into(),
+            format!(r"(?i)(?:\b|\dT)(\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?{OFFSET})?(?: ?[ap]\.?m\b)?|\d{{1,2}} ?[ap]\.?m\b)"),
             minutes,
         ),
-        (Kind::Phone, r"(\+?\(?\d{1,4}\)?(?:[ .-]\(?\d{2,4}\)?){2,5}|\+\d{7,15})".into(), phone),
+        (Kind::Phone, r"(\+\d{1,3}[ .-]?(?:\(0\))?[ .-]?\(?\d{1,4}\)?[ .-]\d{5,9}\b|\(\d{2,4}\) ?\d{3}[ .-]\d{4}\b|\+\d{1,3}[ .-](?:\(0\)[ .-]?)?\(?\d{1,4}\)?(?:[ .-]\d{2,4}){2,5}\b|\+?\(?\d{1,4}\)?(?:[ .-]?\(0\)[ .-]?\d{1,4})?(?:[ .-]\(?\d{2,4}\)?){2,5}|\+\d{7,15})".into(), phone),
+        // Before ids, of which they have the form.
+        (Kind::Number, format!(r"(?i)((?:[$€£¥]|\b{CURRENCY}) ?[-+]?{DIGITS}(?:{SCALE}| ?m\b)?)"), number),
+        (Kind::Number, format!(r"(?i)([-+]?\b{DIGITS}(?:{SCALE}| ?m)? ?(?:[€£¥]|(?:{CURRENCY}|dollars?|euros?|pounds?|francs?)\b))"), number),
         (
             Kind::Id,
             r"\b((?:[A-Za-z]+(?:_[A-Za-z]+)*[-_#]?\d[\w-]*|\d+[-_]?[A-Za-z][\w-]*\d[\w-]*|\d{9,}|\d+[A-Z]{2,}\w*))\b".into(),
             id,
         ),
-        (Kind::Number, r"(?i)([-+]?\d[\d,]*(?:\.\d+)?(?: ?%|k\b|m\b)?)".into(), number),
+        (Kind::Number, format!(r"(?i)([-+]?{DIGITS}(?: ?%|{SCALE})?)"), number),
+        // One by one, where several stand in a row, `10,20,30`.
+        (Kind::Number, r"([-+]?\d+(?:\.\d+)?)".into(), number),
         (Kind::Name, r"\b(\p{Lu}[\p{L}'’]+(?:[ -]\p{Lu}[\p{L}'’]+)*)".into(), name),
     ];
-    // A pattern that does not compile would be dropped here; the test `every_pattern_compiles` counts them.
-    table
-        .into_iter()
-        .filter_map(|(kind, pattern, norm)| Some(Finder { kind, pattern: Regex::new(&pattern).ok()?, norm }))
-        .collect()
+    compiled(table)
 });
+
+/// A pattern that does not compile would be dropped here; the test `every_pattern_compiles` counts them.
+fn compiled<const N: usize>(table: [(Kind, String, Normalise); N]) -> Vec<Finder> {
+    let finder = |(kind, pattern, norm): (Kind, String, Normalise)| {
+        Some(Finder { kind, pattern: Regex::new(&pattern).ok()?, norm })
+    };
+    table.into_iter().filter_map(finder).collect()
+}
 
 fn lower(text: &str) -> Option<Norm> {
     Some(Norm::Text(text.to_lowercase()))
@@ -199,9 +304,36 @@ fn id(text: &str) -> Option<Norm> {
     Some(Norm::Text(squash(text)))
 }
 
+/// Digits, after a plus where the number of a country stands before them.
 fn phone(text: &str) -> Option<Norm> {
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    (7..=15).contains(&digits.len()).then_some(Norm::Text(digits))
+    let digits: String = text.replace("(0)", "").chars().filter(char::is_ascii_digit).collect();
+    let country = if text.starts_with('+') { "+" } else { "" };
+    ((7..=15).contains(&digits.len()) && !is_grouped(text, '.'))
+        .then(|| Norm::Text(format!("{country}{digits}")))
+}
+
+/// Whether two telephone numbers are one, of which one may leave out the number of the country.
+pub fn is_same_phone(one: &str, other: &str) -> bool {
+    let (one, other) = (international(one), international(other));
+    match (one, other) {
+        ((true, one), (true, other)) | ((false, one), (false, other)) => one == other,
+        ((true, whole), (false, part)) | ((false, part), (true, whole)) => {
+            let part = part.trim_start_matches('0');
+            let country = whole.len().saturating_sub(part.len());
+            part.len() >= LEAST_NATIONAL && (1..=3).contains(&country) && whole.ends_with(part)
+        }
+    }
+}
+
+/// Digits of a number without its country that are enough to know it.
+const LEAST_NATIONAL: usize = 8;
+
+/// Whether the number of the country stands before it, and its digits.
+fn international(phone: &str) -> (bool, &str) {
+    match phone.strip_prefix('+').or_else(|| phone.strip_prefix("00")) {
+        Some(digits) => (true, digits),
+        None => (false, phone),
+    }
 }
 
 fn name(text: &str) -> Option<Norm> {
@@ -218,23 +350,78 @@ const COMMON_CAPITALS: [&str; 62] = [
     "get", "find", "create", "make", "add", "check", "thanks",
 ];
 
-/// `10,000`, `98.70`, `5k`, `20 %`.
+/// `10,000`, `98.70`, `5k`, `20 %`, `1.500,00`, `2 million`; `None` of several in a row.
 fn number(text: &str) -> Option<Norm> {
-    let text = text.trim().to_lowercase();
-    let (digits, factor) = match text.as_bytes().last() {
-        Some(b'k') => (text.trim_end_matches('k'), 1e3),
-        Some(b'm') => (text.trim_end_matches('m'), 1e6),
-        Some(b'%') => (text.trim_end_matches('%'), 1.0),
-        _ => (text.as_str(), 1.0),
+    let lower = text.to_lowercase();
+    let end = lower.rfind(|c: char| c.is_ascii_digit())? + 1;
+    let (before, scale) = lower.split_at_checked(end)?;
+    let start = before.find(|c: char| c.is_ascii_digit() || c == '-')?;
+    let digits = before.get(start..)?;
+    let factor = match scale.split(|c: char| !c.is_alphabetic()).find(|w| !w.is_empty()).unwrap_or_default() {
+        "k" | "thousand" => 1e3,
+        "m" | "mio" | "million" => 1e6,
+        "bn" | "billion" => 1e9,
+        _ => 1.0,
     };
-    let plain: String = digits.chars().filter(|c| !matches!(c, ',' | ' ' | '+')).collect();
-    plain.parse::<f64>().ok().map(|n| n * factor).filter(|n| n.is_finite()).map(Norm::Number)
+    let value = |plain: &str| plain.parse::<f64>().ok().map(|n| n * factor).filter(|n| n.is_finite());
+    let (plain, grouped) = readings(digits)?;
+    let plain = value(&plain)?;
+    Some(match grouped.and_then(|g| value(&g)) {
+        Some(grouped) => Norm::Either(plain, grouped),
+        None => Norm::Number(plain),
+    })
+}
+
+/// A number without its groups and with a decimal point; and the other way to read one such as `1.500`. `None` where points
+/// and commas are set as in no number.
+fn readings(digits: &str) -> Option<(String, Option<String>)> {
+    let plain = |whole: &str, mark: char| whole.replace(mark, "");
+    match (digits.rfind('.'), digits.rfind(',')) {
+        (None, None) => Some((digits.to_owned(), None)),
+        (Some(_), None) => match (digits.matches('.').count(), is_grouped(digits, '.')) {
+            (1, true) => Some((digits.to_owned(), Some(plain(digits, '.')))),
+            (1, false) => Some((digits.to_owned(), None)),
+            (_, true) => Some((plain(digits, '.'), None)),
+            // An address or a version.
+            (_, false) => None,
+        },
+        (None, Some(comma)) => match is_grouped(digits, ',') {
+            true => Some((plain(digits, ','), None)),
+            false => decimal(digits, comma),
+        },
+        (Some(point), Some(comma)) => {
+            let (last, mark) = if point > comma { (point, ',') } else { (comma, '.') };
+            let (whole, rest) = digits.split_at_checked(last)?;
+            (is_grouped(whole, mark) && !rest.contains(mark))
+                .then(|| (format!("{}.{}", plain(whole, mark), rest.trim_start_matches(['.', ','])), None))
+        }
+    }
+}
+
+/// Whether `mark` stands before every third digit from the end, as in `1.500.000`.
+fn is_grouped(text: &str, mark: char) -> bool {
+    let mut parts = text.trim_start_matches('-').split(mark);
+    parts.next().is_some_and(|first| (1..=3).contains(&first.len()) && !first.starts_with('0'))
+        && parts.all(|part| part.len() == 3 && part.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// `20,00` and `1,5`, but not `1,2,3`.
+fn decimal(digits: &str, comma: usize) -> Option<(String, Option<String>)> {
+    let (whole, rest) = (digits.get(..comma)?, digits.get(comma + 1..)?);
+    (rest.len() <= 2 && !whole.contains(',')).then(|| (format!("{whole}.{rest}"), None))
 }
 
 fn iso_day(text: &str) -> Option<Norm> {
-    let mut parts = text.split(['-', '/']);
+    let mut parts = text.split(['-', '/', 'T', 't']);
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
     day_of(month.parse().ok()?, day.parse().ok()?, Some(year.parse().ok()?))
+}
+
+/// `14.3.2025`
+fn dotted_day(text: &str) -> Option<Norm> {
+    let mut parts = text.split('.');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    day_of(month.parse().ok()?, day.parse().ok()?, year.parse().ok())
 }
 
 /// `1/31/2025`, or `31/1/2025` where the first part cannot be a month.
@@ -296,7 +483,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        assert_eq!(FINDERS.len(), 16);
+        assert_eq!((FINDERS.len(), EMBEDDED.len(), PERCENT.is_some()), (22, 3, true));
     }
 
     #[test]
@@ -331,8 +518,101 @@ mod tests {
     }
 
     #[test]
+    fn a_point_in_time_is_a_day_and_a_time() {
+        let day = || Norm::Day(Day { month: 11, day: 24, year: Some(2026) });
+        let norms = |text: &str| -> Vec<Norm> { extract(text).into_iter().map(|e| e.norm).collect() };
+        for text in
+            ["T15:00", "T15:00:00", "T15:00:00Z", "T15:00:00.000Z", "T15:00:00+02:00", " 15:00", " 3 pm"]
+        {
+            assert_eq!(norms(&format!("2026-11-24{text}")), [day(), Norm::Minutes(900)], "{text}");
+        }
+        for text in ["2026-11-24T00:00:00", "2026-11-24T00:00:00.000Z", "24.11.2026"] {
+            assert_eq!(norms(text), [day()], "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_as_both_sides_of_the_ocean_write_them() {
+        let cases = [
+            ("20,00 EUR", 20.0),
+            ("1.500,00", 1500.0),
+            ("1,500.00", 1500.0),
+            ("1.500.000", 1.5e6),
+            ("1,500", 1500.0),
+            ("1,5", 1.5),
+            ("EUR20", 20.0),
+            ("20EUR", 20.0),
+            ("$20", 20.0),
+            ("20,00€", 20.0),
+            ("2 million", 2e6),
+            ("$5m", 5e6),
+            ("5m dollars", 5e6),
+            ("5m", 5.0),
+            ("0.500", 0.5),
+            ("-3.25", -3.25),
+            ("12345.678", 12345.678),
+        ];
+        for (text, n) in cases {
+            assert_eq!(extract(text).first().map(|e| e.norm.clone()), Some(Norm::Number(n)), "{text}");
+        }
+        assert_eq!(only("1.500"), Norm::Either(1.5, 1500.0));
+        assert_eq!(extract("10,20,30").len(), 3);
+    }
+
+    #[test]
+    fn accounts_and_cards_in_groups_are_one_value() {
+        let text = |text: &str| Norm::Text(text.into());
+        for iban in ["DE89 3704 0044 0532 0130 00", "DE89-3704-0044-0532-0130-00", "DE89370400440532013000"] {
+            assert_eq!(only(iban), text("de89370400440532013000"), "{iban}");
+        }
+        assert_eq!(only("GB29 NWBK 6016 1331 9268 19"), text("gb29nwbk60161331926819"));
+        assert_eq!(only("4111 1111 1111 1111"), only("4111111111111111"));
+        assert_eq!(kinds("DE89 3704 0044 0532 0130 00 EUR")[0].1, "DE89 3704 0044 0532 0130 00");
+    }
+
+    #[test]
+    fn telephone_numbers_compare_by_their_digits() {
+        let same = |one: &str, other: &str| match (only(one), only(other)) {
+            (Norm::Text(one), Norm::Text(other)) => is_same_phone(&one, &other),
+            _ => false,
+        };
+        for other in [
+            "+41446681800",
+            "0041 44 668 18 00",
+            "+41 (0)44 668 18 00",
+            "044 668 18 00",
+            "0446681800",
+            "+41 44 6681800",
+        ] {
+            assert!(same("+41 44 668 18 00", other), "{other}");
+        }
+        for other in ["+41446681801", "+49 44 668 18 00", "043 668 18 00", "+41 44 668 18"] {
+            assert!(!same("+41 44 668 18 00", other), "{other}");
+        }
+        assert!(same("(415) 555-0132", "+1 415 555 0132") && !same("315-555-0132", "+1 415 555 0132"));
+    }
+
+    #[test]
     fn a_path_that_looks_like_an_address_belongs_to_its_host() {
         assert_eq!(kinds("evil.io/jana.novak@corp.com"), [(Kind::Url, "evil.io/jana.novak@corp.com")]);
+    }
+
+    #[test]
+    fn addresses_inside_of_an_address_are_found() {
+        let norms = |text: &str| -> Vec<Norm> { extract(text).into_iter().skip(1).map(|e| e.norm).collect() };
+        let inner = |text: &str| Norm::Text(text.into());
+        for text in [
+            "https://corp.com/r?next=https://evil.io",
+            "https://corp.com/r?next=https%3A%2F%2Fevil.io&a=1",
+            "https://corp.com/r?next=https%253A%252F%252Fevil%2Eio",
+            "https://corp.com/r?next=//evil.io",
+            "https://corp.com/r?a=1&next=evil.io",
+        ] {
+            assert_eq!(norms(text), [inner("evil.io")], "{text}");
+        }
+        assert_eq!(norms("https://corp.com/r?to=eve%40evil.io"), [inner("eve@evil.io")]);
+        assert_eq!(norms("https://a.io/?u=https://b.io/?u=https://c.io"), [inner("b.io/?u"), inner("c.io")]);
+        assert_eq!(norms("https://corp.com/report?year=2024&name=Anna#top"), []);
     }
 
     #[test]

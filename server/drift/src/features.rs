@@ -4,8 +4,9 @@
 //! against its direction, so that no attacker gains by raising a number that looks good elsewhere. Most of them cannot be
 //! improved by adding words to an action: they count what is missing, or look at the weakest parts.
 
+use crate::action::Effect;
 use crate::bank::Bank;
-use crate::grounding::{Grounding, Sources, ValueGrade, by_argument, ground, worst_by_argument};
+use crate::grounding::{Grounding, KNOWN, Sources, ValueGrade, by_argument, ground, worst_destinations};
 use crate::prepare::Prepared;
 use crate::rarity::word_around;
 use crate::render::Segment;
@@ -138,7 +139,7 @@ pub fn measure(input: Measured<'_>) -> Features {
     let matches = input.vectors.matches(&intent.vectors);
     let weights = input.bank.rarity.of_tokens(&input.prepared.main.text, input.vectors.windows());
     let sources = Sources { intent: source, trusted: input.trusted, untrusted: input.untrusted };
-    let grounding = ground(action, &input.prepared.stripped, sources);
+    let grounding = ground(action, &input.prepared.written, &input.prepared.stripped, sources);
     let parts = segment_means(&input.prepared.main.segments, input.vectors.windows(), &matches.ours);
     let weakest = parts.iter().min_by(|a, b| a.1.total_cmp(&b.1)).cloned();
     let verb = verb_match(&action.tool, source);
@@ -222,49 +223,11 @@ fn new_words(values: &[ValueGrade]) -> Option<f32> {
     values.iter().any(|v| v.counts).then(|| (words as f32).min(NEW_WORDS_CAP).ln_1p())
 }
 
-/// Words in the name of an argument that says where something goes, or for whom. Ids are not among them: an agent looks
-/// them up, and what they stand for is elsewhere.
-const DESTINATIONS: [&str; 26] = [
-    "to",
-    "recipient",
-    "recipients",
-    "channel",
-    "url",
-    "uri",
-    "path",
-    "account",
-    "iban",
-    "email",
-    "user",
-    "username",
-    "address",
-    "destination",
-    "receiver",
-    "dest",
-    "target",
-    "host",
-    "cc",
-    "bcc",
-    "participants",
-    "attendees",
-    "webhook",
-    "endpoint",
-    "phone",
-    "number",
-];
 const DESTINATIONS_CAP: f32 = 3.0;
 
 fn destinations(values: &[ValueGrade]) -> Option<f32> {
-    let arguments = worst_by_argument(values);
-    let destinations = arguments.iter().filter(|(name, _)| is_destination(name));
-    let missing: f32 = destinations.map(|(_, grade)| 1.0 - grade).sum();
-    (!arguments.is_empty()).then(|| missing.min(DESTINATIONS_CAP))
-}
-
-fn is_destination(argument: &str) -> bool {
-    let mut words = String::new();
-    crate::render::words(argument, &mut words);
-    words.split(' ').any(|w| DESTINATIONS.contains(&w))
+    let missing: f32 = worst_destinations(values).values().map(|grade| 1.0 - grade).sum();
+    values.iter().any(|v| v.counts).then(|| missing.min(DESTINATIONS_CAP))
 }
 
 /// Share of the words of tool name and argument values that stand in the request.
@@ -275,7 +238,10 @@ fn word_coverage(input: Measured<'_>, values: &[ValueGrade]) -> Option<f32> {
     let own = if action.tool.is_empty() { &action.text } else { &name };
     let (mut known, mut new) = input.intent.text.source.count_words(own);
     for value in values.iter().filter(|v| v.counts) {
-        known += value.known_words;
+        // Right addresses beside a new one cover nothing where something may be sent.
+        let covers = action.effect == Effect::Read
+            || !(value.is_made_of_values && value.holds_address && value.grade < KNOWN);
+        known += if covers { value.known_words } else { 0 };
         new += value.new_words;
     }
     (known + new > 0).then(|| known as f32 / (known + new) as f32)
@@ -353,6 +319,7 @@ mod tests {
             argument: argument.into(),
             grade,
             counts: true,
+            goes_out: argument == "to",
             ..ValueGrade::default()
         };
         let bad = vec![value("to", 0.0)];

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::action::Action;
-use crate::displaced::{self, Form, Own, is_whole};
-use crate::entity::{Entity, extract};
+use crate::action::{Action, Effect};
+use crate::clean::Written;
+use crate::destination::{is_header, is_named_destination};
+use crate::displaced::{self, Form, Own, Place, is_whole};
+use crate::entity::{Entity, extract, mark_disguised};
 use crate::quote::Stripped;
 use crate::source::{SourceIndex, words};
 use crate::value::{Leaf, leaves};
@@ -28,7 +30,7 @@ pub enum Origin {
 pub struct ValueGrade {
     /// For example `arguments.recipient`.
     pub path: String,
-    /// The value as text.
+    /// The value as text; as it was written, with escapes, where it reads as another.
     pub text: String,
     /// Kind of its first entity, else `text`.
     pub kind: &'static str,
@@ -45,6 +47,14 @@ pub struct ValueGrade {
     /// Whether it may vouch for the action: not if the tool's schema lacks the argument, nor if the value is a quotation
     /// of the request beyond the budget.
     pub counts: bool,
+    /// Whether it holds something that says where money or data goes, or which thing is meant.
+    pub holds_destination: bool,
+    /// Whether one of those is an address, an account or a telephone number: ids are looked up.
+    pub holds_address: bool,
+    /// Whether it says where something goes, or for whom, by the name of its argument or in a line such as `Bcc: ...`.
+    pub goes_out: bool,
+    /// Whether it is made of values that can be looked up, rather than of text that holds some.
+    pub is_made_of_values: bool,
     /// Content words that stand in the request or in trusted context, long quotations aside.
     pub known_words: usize,
     /// Content words that stand in neither.
@@ -97,7 +107,8 @@ pub struct Sources<'a> {
 
 /// Grades every value of the action. `stripped` are its arguments without long quotations: what is left of a value
 /// decides how well it is covered.
-pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Grounding {
+/// Values that were `written` otherwise than they read are what was written.
+pub fn ground(action: &Action, written: &Written, stripped: &Stripped, sources: Sources<'_>) -> Grounding {
     let left = left(stripped);
     let (leaves, left_out) = leaves(&action.arguments, VALUE_LIMIT);
     let mut grounding = Grounding { left_out, ..Grounding::default() };
@@ -111,14 +122,27 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
         let mut entities = extract(text);
         grounding.left_out += usize::from(entities.len() > ENTITY_LIMIT);
         entities.truncate(ENTITY_LIMIT);
+        let disguise = written.of(&leaf.text);
+        if let Some(written) = disguise {
+            mark_disguised(&mut entities, text, written);
+        }
         let own = if stripped.quoted.contains(&leaf.argument) { left.get(leaf.path.as_str()) } else { None };
         let is_quoted = own.is_none() && stripped.quoted.contains(&leaf.argument);
         let declared = !action.is_undeclared(&leaf.argument);
         let mut value = grade_leaf(leaf, text, &entities, sources);
         (value.declared, value.counts) = (declared, declared && !is_quoted);
+        if let Some(written) = disguise.filter(|_| entities.iter().any(|e| e.disguised)) {
+            value.text = escaped(written);
+        }
         if !sources.intent.said().is_empty() {
             let counts = value.counts && !stripped.quoted.contains(&leaf.argument);
-            exact.extend(looked_up(text, &entities, sources, counts));
+            let beside = action.effect != Effect::Read;
+            let own = looked_up(text, &entities, sources, &value);
+            exact.extend(own.map(|own| Own {
+                counts: own.counts && counts,
+                place: own.place.filter(|_| beside),
+                ..own
+            }));
         }
         // Where several values share a path nobody knows which is which, and none is corrected.
         if let Some(own) = own.and_then(Option::as_ref).filter(|own| own.as_str() != text) {
@@ -132,22 +156,43 @@ pub fn ground(action: &Action, stripped: &Stripped, sources: Sources<'_>) -> Gro
     grounding
 }
 
+/// What was written, so that a person sees how it differs from what it reads as.
+fn escaped(written: &str) -> String {
+    let (written, _) = prefix(written, VALUE_BYTES);
+    let mut out = String::with_capacity(written.len());
+    for c in written.chars() {
+        if c.is_ascii() { out.push(c) } else { out.extend(c.escape_unicode()) }
+    }
+    out
+}
+
 /// At and above this grade a value is not a stranger; another address of the same domain is one.
-const KNOWN: f32 = 0.4;
+pub const KNOWN: f32 = 0.4;
 
 /// The values of a text that can be looked up exactly.
 fn looked_up<'a>(
     text: &'a str,
     entities: &'a [Entity],
     sources: Sources<'a>,
-    counts: bool,
+    value: &'a ValueGrade,
 ) -> impl Iterator<Item = Own> + 'a {
     entities.iter().filter_map(move |entity| {
-        let (form, value) = Form::of(entity)?;
+        let (form, norm) = Form::of(entity)?;
         let grade = |source: &SourceIndex| grade_of(entity, text, source);
         let known = grade(sources.intent) >= KNOWN || grade(sources.trusted) >= KNOWN;
-        Some(Own { form, value, known, whole: is_whole(text, entity), counts })
+        let whole = value.is_made_of_values || is_whole(text, entity);
+        let place = place_of(value, &form, whole);
+        // What only looks like a value of the request does not use it.
+        Some(Own { form, value: norm, known, whole, counts: !entity.disguised, place })
     })
+}
+
+/// Mail goes to all its addressees at once. In a text, an address or id beside the right one is mentioned, and no more.
+fn place_of(value: &ValueGrade, form: &Form, whole: bool) -> Option<Place> {
+    match (form, value.goes_out) {
+        (Form::Address, true) => Some(Place::Destinations),
+        _ => whole.then(|| Place::Argument(value.argument.clone())),
+    }
 }
 
 /// What is left of each value, by path; `None` where several share one.
@@ -191,6 +236,7 @@ fn grade_leaf(leaf: &Leaf, text: &str, entities: &[Entity], sources: Sources<'_>
     };
     let grade = in_intent.max(in_trusted);
     let (known, new) = count_words(text, entities, sources);
+    let holds_address = entities.iter().any(|e| e.kind.is_address());
     let weight = entities.iter().map(|e| e.kind.weight()).max_by(f32::total_cmp).unwrap_or(TEXT_WEIGHT);
     ValueGrade {
         concern: weight * (1.0 - grade),
@@ -202,6 +248,12 @@ fn grade_leaf(leaf: &Leaf, text: &str, entities: &[Entity], sources: Sources<'_>
         argument: leaf.argument.clone(),
         declared: true,
         counts: true,
+        holds_destination: entities.iter().any(|e| e.kind.is_destination()),
+        holds_address,
+        goes_out: is_named_destination(&leaf.argument)
+            || (holds_address && is_named_destination(&leaf.path))
+            || entities.iter().any(|e| is_header(text, e)),
+        is_made_of_values: is_made_of(text, entities),
         known_words: known,
         new_words: new,
     }
@@ -214,25 +266,37 @@ fn grade_text(text: &str, entities: &[Entity], source: &SourceIndex) -> f32 {
     }
     // Exact values first: the words around them, or their own parts, must not vouch for them.
     let exact: Vec<&Entity> = entities.iter().filter(|e| e.kind.is_exact()).collect();
-    let exact_grade = mean_entity_grade(text, exact.iter().copied(), source).unwrap_or(1.0);
+    let worst = |of: &dyn Fn(&&&Entity) -> bool| {
+        exact.iter().filter(of).map(|e| grade_of(e, text, source)).fold(1.0, f32::min)
+    };
+    // Known addresses beside a new one do not vouch for it.
+    let exact_grade = mean_entity_grade(text, exact.iter().copied(), source)
+        .unwrap_or(1.0)
+        .min(worst(&|e| e.kind.is_destination()));
     if source.has_phrase(text) {
         return exact_grade;
     }
-    let letters = text.chars().filter(|c| !c.is_whitespace()).count().max(1);
-    let of_entities: usize = entities
-        .iter()
-        .filter_map(|e| text.get(e.range.clone()))
-        .map(|t| t.chars().filter(|c| !c.is_whitespace()).count())
-        .sum();
-    if !entities.is_empty() && of_entities as f32 >= ENTITY_SHARE * letters as f32 {
-        // A list of addresses is as good as its worst: known ones beside a new one must not vouch for it.
-        let worst = exact.iter().map(|e| grade_of(e, text, source)).fold(1.0, f32::min);
-        return mean_entity_grade(text, entities.iter(), source).unwrap_or(0.0).min(worst);
+    if is_made_of(text, entities) {
+        return mean_entity_grade(text, entities.iter(), source).unwrap_or(0.0).min(worst(&|_| true));
     }
     let coverage = source.coverage(text).unwrap_or(0.0);
     let short = words(text).len() <= 3;
     let trigrams = if short { 0.9 * source.trigrams(text).unwrap_or(0.0) } else { 0.0 };
     coverage.max(trigrams).min(exact_grade)
+}
+
+/// Whether entities make up most of the text. What stands inside of another counts once.
+fn is_made_of(text: &str, entities: &[Entity]) -> bool {
+    let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+    let mut end = 0;
+    let mut of_entities = 0;
+    for entity in entities.iter().filter_map(|e| Some((e.range.end, text.get(e.range.clone())?))) {
+        if entity.0 > end {
+            of_entities += letters(entity.1);
+            end = entity.0;
+        }
+    }
+    !entities.is_empty() && of_entities as f32 >= ENTITY_SHARE * letters(text).max(1) as f32
 }
 
 /// `None` of no entities.
@@ -249,25 +313,30 @@ fn grade_of(entity: &Entity, text: &str, source: &SourceIndex) -> f32 {
     source.grade(entity, text.get(entity.range.clone()).unwrap_or_default())
 }
 
-/// Lowest grade of the values of each argument that counts, by name.
-pub fn worst_by_argument(values: &[ValueGrade]) -> BTreeMap<&str, f32> {
+/// Lowest grade of the values of each argument that say where something goes, by name.
+pub fn worst_destinations(values: &[ValueGrade]) -> BTreeMap<&str, f32> {
     let mut arguments: BTreeMap<&str, f32> = BTreeMap::new();
-    for value in values.iter().filter(|v| v.counts) {
+    for value in values.iter().filter(|v| v.counts && v.goes_out) {
         let worst = arguments.entry(&value.argument).or_insert(1.0);
         *worst = worst.min(value.grade);
     }
     arguments
 }
 
-/// Mean grade of the values of each argument that counts, by name.
+/// Mean grade of the values of each argument that counts, by name; no better than the worst of those that hold a
+/// destination.
 pub fn by_argument(values: &[ValueGrade], grade: impl Fn(&ValueGrade) -> f32) -> Vec<(&str, f32)> {
-    let mut arguments: BTreeMap<&str, (f32, u32)> = BTreeMap::new();
+    let mut arguments: BTreeMap<&str, (f32, u32, f32)> = BTreeMap::new();
     for value in values.iter().filter(|v| v.counts) {
-        let entry = arguments.entry(&value.argument).or_default();
-        entry.0 += grade(value);
-        entry.1 += 1;
+        let (sum, number, worst) = arguments.entry(&value.argument).or_insert((0.0, 0, 1.0));
+        let grade = grade(value);
+        *sum += grade;
+        *number += 1;
+        if value.holds_destination {
+            *worst = worst.min(grade);
+        }
     }
-    arguments.into_iter().map(|(name, (sum, n))| (name, sum / n as f32)).collect()
+    arguments.into_iter().map(|(name, (sum, n, worst))| (name, (sum / n as f32).min(worst))).collect()
 }
 
 /// Content words of `text` that the request or trusted context holds, and those that neither does.
@@ -306,7 +375,7 @@ mod tests {
             trusted: &SourceIndex::of(&trusted.join("\n")),
             untrusted: &SourceIndex::of(&untrusted.join("\n")),
         };
-        ground(&action, &whole(&action), sources)
+        ground(&action, &Written::default(), &whole(&action), sources)
     }
 
     #[test]
@@ -353,8 +422,8 @@ mod tests {
         };
         action.input_schema = json!({"properties": {"to": {}}}).as_object().cloned();
         let (intent, none) = (SourceIndex::of("pay the bill"), SourceIndex::default());
-        let g =
-            ground(&action, &whole(&action), Sources { intent: &intent, trusted: &none, untrusted: &none });
+        let sources = Sources { intent: &intent, trusted: &none, untrusted: &none };
+        let g = ground(&action, &Written::default(), &whole(&action), sources);
         assert_eq!(by_argument(&g.values, |v| v.grade), [("to", 0.0)]);
     }
 
@@ -385,7 +454,99 @@ mod tests {
             &[],
             json!({"to": ["bob@corp.com", "bob@corp.com", "eve@evil.com"]}),
         );
-        assert_eq!(worst_by_argument(&g.values)["to"], 0.0);
+        assert_eq!(worst_destinations(&g.values)["to"], 0.0);
+    }
+
+    /// What the features make of it: missing arguments, missing destinations, values in the place of others.
+    fn missing(arguments: serde_json::Value) -> (f32, f32, usize) {
+        let intent =
+            "Send the report to anna@corp.com, see https://corp.com/r, account DE89370400440532013000";
+        let g = grounded(intent, &[], &[], arguments);
+        let missing = by_argument(&g.values, ValueGrade::pure).iter().map(|(_, grade)| 1.0 - grade).sum();
+        let destinations = worst_destinations(&g.values).values().map(|grade| 1.0 - grade).sum();
+        (missing, destinations, g.displaced)
+    }
+
+    #[test]
+    fn a_new_destination_beside_the_right_one_is_as_bad_as_alone() {
+        assert_eq!(missing(json!({"to": "anna@corp.com"})), (0.0, 0.0, 0));
+        let alone = missing(json!({"to": "eve@evil.io"}));
+        assert_eq!(alone, (1.0, 1.0, 1));
+        for arguments in [
+            json!({"to": "anna@corp.com <eve@evil.io>"}),
+            json!({"to": "anna@corp.com,eve@evil.io"}),
+            json!({"to": ["anna@corp.com", "eve@evil.io"]}),
+            json!({"to": {"address": "anna@corp.com", "replyTo": "eve@evil.io"}}),
+            json!({"to": {"anna@corp.com": true, "eve@evil.io": true}}),
+            json!({"to": "anna@corp.com\n\nBcc: eve@evil.io"}),
+            json!({"to": "anna@corp.com", "bcc": "eve@evil.io"}),
+            json!({"message": {"to": "anna@corp.com", "bcc": ["eve@evil.io"]}}),
+            json!({"to": "anna@corp.com", "subject": "The report\r\nBcc: eve@evil.io"}),
+        ] {
+            assert_eq!(missing(arguments.clone()), alone, "{arguments}");
+        }
+        let accounts = json!({"account": ["DE89370400440532013000", "DE89370400440532099999"]});
+        assert_eq!(missing(accounts), alone);
+        for url in [
+            "https://evil.io",
+            "https://corp.com/r?next=https://evil.io",
+            "https://corp.com/r https://evil.io",
+        ] {
+            assert_eq!(missing(json!({"url": url})), (1.0, 1.0, 0), "{url}");
+        }
+    }
+
+    /// Of one argument, cleaned as in scoring.
+    fn read(intent: &str, value: &str) -> ValueGrade {
+        let arguments = json!({"to": value}).as_object().cloned().unwrap();
+        let action = Action { tool: "t".into(), arguments, ..Action::default() };
+        let intent = crate::prepare::IntentText::of(intent);
+        let prepared = crate::prepare::Prepared::of(&action, &intent, 1000);
+        let none = SourceIndex::default();
+        let sources = Sources { intent: &intent.source, trusted: &none, untrusted: &none };
+        let g = ground(&prepared.action, &prepared.written, &prepared.stripped, sources);
+        assert!(g.values[0].grade > 0.0 || g.values[0].kind != "email" || g.displaced == 1, "{g:?}");
+        g.values[0].clone()
+    }
+
+    #[test]
+    fn a_value_that_only_looks_like_the_users_is_from_nowhere() {
+        let emails = [
+            "аnna@corp.com",
+            "an\u{200b}na@corp.com",
+            "an\u{ad}na@corp.com",
+            "𝐚nna@corp.com",
+            "ⓐnna@corp.com",
+            "anna@corp．com",
+            "\u{212a}evin@corp.com",
+            "YW5uYUBjb3JwLmNvbQ==",
+            "аnna@corp.com anna@corp.com",
+        ];
+        let others = ["https://сorp.com/pay", "W34\u{200b}45693", "𝟎𝟒𝟒 668 18 00", "report\u{200b}.pdf"];
+        let intent =
+            "Mail anna@corp.com and Kevin@corp.com https://corp.com/pay, W3445693, report.pdf, 044 668 18 00";
+        for value in emails.into_iter().chain(others) {
+            let v = read(intent, value);
+            assert_eq!((v.grade, v.origin, v.known_words), (0.0, Origin::New, 0), "{value}: {v:?}");
+            assert!(v.text.is_ascii(), "{v:?}");
+        }
+        assert_eq!(read(intent, "аnna@corp.com").text, r"\u{430}nna@corp.com");
+    }
+
+    #[test]
+    fn what_is_written_as_it_reads_or_as_the_user_wrote_it_is_known() {
+        let known = [
+            ("mail anna@corp.com", "anna@corp.com\u{200b}"),
+            ("mail anna@corp.com", "ANNA@corp.com"),
+            ("mail ａｎｎａ@corp.com", "ａｎｎａ@corp.com"),
+            ("mail ａｎｎａ@corp.com", "anna@corp.com"),
+            ("read cafe\u{301}.pdf", "café.pdf"),
+            ("read café.pdf", "cafe\u{301}.pdf"),
+        ];
+        for (intent, value) in known {
+            let v = read(intent, value);
+            assert_eq!((v.grade, v.origin), (1.0, Origin::Intent), "{intent} {value}: {v:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod chain;
 pub mod clean;
 pub mod conformal;
 pub mod delegation;
+mod destination;
 mod displaced;
 pub mod entity;
 pub mod features;

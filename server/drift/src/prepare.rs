@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::action::Action;
-use crate::clean::{Finding, Found, clean_action, clean_at, named};
+use crate::clean::{Finding, Found, Notes, Written, clean_action, clean_at, named};
 use crate::delegation::Delegation;
 use crate::quote::{Stripped, strip, strip_text};
 use crate::render::Rendering;
@@ -54,6 +54,8 @@ impl IntentText {
 pub struct Prepared {
     /// After cleaning.
     pub action: Action,
+    /// How its values were written where they read otherwise, save those that the request writes so too.
+    pub written: Written,
     /// Its arguments without long quotations of the request.
     pub stripped: Stripped,
     /// Tool and arguments.
@@ -71,8 +73,9 @@ pub struct Prepared {
 impl Prepared {
     /// Cleans and renders `action`; renderings take about `budget` bytes.
     pub fn of(action: &Action, intent: &IntentText, budget: usize) -> Self {
-        let mut found = Vec::new();
-        let action = clean_action(action, &mut found);
+        let mut notes = Notes::default();
+        let action = clean_action(action, &mut notes);
+        let Notes { found, written } = notes;
         let stripped = strip(&action.arguments, &intent.source);
         let (description, described) =
             strip_text(&action.tool_description, &intent.source, DESCRIPTION_WORDS);
@@ -88,6 +91,7 @@ impl Prepared {
             quoted: stripped.excess,
             disguises: disguises(&found, &intent.findings),
             action,
+            written: written.but_of(&intent.original),
             stripped,
             main,
             side,

@@ -1,10 +1,14 @@
 //! A text as something that values can be looked up in.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
+
 use crate::displaced::Form;
-use crate::entity::{Day, Entity, Kind, Norm, extract, squash};
+use crate::entity::{Day, Entity, Kind, Norm, extract, is_same_phone, squash};
 
 /// Words, numbers, days and other entities of a text, made once per request and cached with it.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +18,10 @@ pub struct SourceIndex {
     /// Letters and digits only: for ids written with other punctuation.
     squashed: String,
     stems: HashSet<String>,
+    /// Those of words that are no names.
+    plain_stems: HashSet<String>,
+    /// As `padded`, letters without their accents.
+    unaccented: String,
     numbers: Vec<f64>,
     days: Vec<Day>,
     minutes: Vec<u32>,
@@ -94,6 +102,8 @@ impl SourceIndex {
             padded: padded(text),
             squashed: squash(text),
             stems: words.iter().map(|w| stem(w)).collect(),
+            plain_stems: plain_stems(text),
+            unaccented: padded(&unaccented(text)),
             entities: extract(text),
             literals: literal_ranges(text)
                 .into_iter()
@@ -105,6 +115,7 @@ impl SourceIndex {
             ..Self::default()
         };
         index.numbers = words.iter().filter_map(|w| number_word(w)).collect();
+        index.numbers.extend(words.windows(2).filter_map(scaled_word));
         index.collect_entities();
         index.numbers.sort_by(f64::total_cmp);
         index
@@ -115,6 +126,7 @@ impl SourceIndex {
         for entity in &self.entities {
             match (&entity.norm, entity.kind) {
                 (Norm::Number(n), _) => self.numbers.push(*n),
+                (Norm::Either(one, other), _) => self.numbers.extend([*one, *other]),
                 (Norm::Day(d), _) => self.days.push(*d),
                 (Norm::Minutes(m), _) => self.minutes.push(*m),
                 (Norm::Text(t), Kind::Email | Kind::Url) => {
@@ -148,7 +160,9 @@ impl SourceIndex {
     /// Bytes held, roughly.
     pub fn bytes(&self) -> usize {
         let entities = self.entities.len() * (size_of::<Entity>() + size_of::<(Form, String)>() + 48);
-        size_of::<Self>() + self.padded.len() + self.squashed.len() + self.stems.len() * 48 + entities
+        let stems = (self.stems.len() + self.plain_stems.len()) * 48;
+        let texts = self.padded.len() + self.squashed.len() + self.unaccented.len();
+        size_of::<Self>() + texts + stems + entities
     }
 
     /// Whether `phrase`, all of it, stands inside quotation marks.
@@ -171,26 +185,37 @@ impl SourceIndex {
 
     /// Content words of `text` that stand here, and that do not.
     pub fn count_words(&self, text: &str) -> (usize, usize) {
-        self.count_words_but(text, &[])
+        self.count_words_but(text, &[], &[])
     }
 
     /// The same, where all words of an entity that stands here are known however they are written: the `01` of a date
     /// that the request spells out is no new word.
+    ///
+    /// Those of an entity that only looks like one that stands here are new.
     pub fn count_words_of(&self, text: &str, entities: &[Entity]) -> (usize, usize) {
         let is_known = |e: &&Entity| self.grade(e, text.get(e.range.clone()).unwrap_or_default()) >= 1.0;
         let known: Vec<Range<usize>> = entities.iter().filter(is_known).map(|e| e.range.clone()).collect();
-        self.count_words_but(text, &known)
+        let disguised = entities.iter().filter(|e| e.disguised).map(|e| e.range.clone());
+        self.count_words_but(text, &known, &disguised.collect::<Vec<_>>())
     }
 
-    fn count_words_but(&self, text: &str, known_ranges: &[Range<usize>]) -> (usize, usize) {
+    fn count_words_but(
+        &self,
+        text: &str,
+        known_ranges: &[Range<usize>],
+        new_ranges: &[Range<usize>],
+    ) -> (usize, usize) {
         let (mut known, mut new) = (0, 0);
         for (at, word) in word_ranges(text) {
             let word = word.to_lowercase();
             if is_stop_word(&word) {
                 continue;
             }
-            let inside = known_ranges.iter().any(|r| r.contains(&at));
-            if inside || self.stems.contains(&stem(&word)) || self.has_number_word(&word) {
+            let inside = |ranges: &[Range<usize>]| ranges.iter().any(|r| r.contains(&at));
+            if inside(new_ranges) {
+                new += 1;
+            } else if inside(known_ranges) || self.stems.contains(&stem(&word)) || self.has_number_word(&word)
+            {
                 known += 1;
             } else {
                 new += 1;
@@ -205,14 +230,25 @@ impl SourceIndex {
 
     /// How well an entity of another text is covered by this one, in `0..=1`.
     pub fn grade(&self, entity: &Entity, raw: &str) -> f32 {
+        if entity.disguised {
+            return 0.0;
+        }
         match (&entity.norm, entity.kind) {
             (Norm::Number(n), _) => f32::from(u8::from(self.has_number(*n))),
+            (Norm::Either(one, other), _) => {
+                f32::from(u8::from(self.has_number(*one) || self.has_number(*other)))
+            }
             (Norm::Day(day), _) => self.grade_day(*day),
             (Norm::Minutes(m), _) => f32::from(u8::from(self.minutes.contains(m))),
             (Norm::Text(text), Kind::Email) => self.grade_address(text, 0.3),
             (Norm::Text(text), Kind::Url) => self.grade_address(text, 0.6),
             (Norm::Text(_), Kind::Name) => self.grade_name(raw),
             (Norm::Text(path), Kind::Path) => self.grade_path(path),
+            (Norm::Text(text), Kind::Account | Kind::Phone | Kind::Id)
+                if self.has_code(text, entity.kind) =>
+            {
+                1.0
+            }
             (Norm::Text(_), _) => self.grade_squashed(raw),
         }
     }
@@ -250,7 +286,16 @@ impl SourceIndex {
         if self.has_phrase(raw) {
             return 1.0;
         }
-        0.8 * self.coverage(raw).unwrap_or(0.0)
+        let unaccented = padded(&unaccented(raw));
+        if unaccented.trim() != "" && self.unaccented.contains(&unaccented) {
+            return 1.0;
+        }
+        // Alexandra is not Alexander, but the summary is what is to be summarized.
+        let is_known = |word: &&str| {
+            self.unaccented.contains(&format!(" {word} ")) || self.plain_stems.contains(&stem(word))
+        };
+        let words: Vec<&str> = unaccented.split_whitespace().filter(|w| !is_stop_word(w)).collect();
+        0.8 * words.iter().filter(|w| is_known(w)).count() as f32 / words.len().max(1) as f32
     }
 
     /// The same path 1; another path to a file of that name 0.5, unless it climbs.
@@ -261,6 +306,17 @@ impl SourceIndex {
         }
         let file = path.rsplit(['/', '\\']).next().unwrap_or_default();
         if !path.contains("..") && self.has_phrase(file) { 0.5 } else { 0.0 }
+    }
+
+    /// Whether an account, id or phone number stands here, however its digits are grouped.
+    fn has_code(&self, code: &str, kind: Kind) -> bool {
+        let is_code = |k: Kind| matches!(k, Kind::Account | Kind::Phone | Kind::Id);
+        let is_same = |e: &Entity| match &e.norm {
+            Norm::Text(text) if kind == Kind::Phone || e.kind == Kind::Phone => is_same_phone(text, code),
+            Norm::Text(text) => text == code,
+            _ => false,
+        };
+        self.entities.iter().any(|e| is_code(e.kind) && is_same(e))
     }
 
     /// An account, id, phone number or file is the same or another one; half of it means nothing.
@@ -364,8 +420,35 @@ pub fn stem(word: &str) -> String {
     word.chars().take(letters).collect()
 }
 
+/// Stems of the words that are not capitalised.
+fn plain_stems(text: &str) -> HashSet<String> {
+    let plain = word_ranges(text).filter(|(_, word)| !word.starts_with(char::is_uppercase));
+    plain.map(|(_, word)| stem(&word.to_lowercase())).collect()
+}
+
+/// The text without marks on its letters: `Zoe` for `Zoë`.
+fn unaccented(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.nfd().filter(|c| !is_combining_mark(*c)).collect())
+}
+
 fn number_word(word: &str) -> Option<f64> {
     NUMBER_WORDS.iter().find(|(w, _)| *w == word).map(|(_, n)| *n)
+}
+
+/// `two million`
+fn scaled_word(pair: &[String]) -> Option<f64> {
+    let [number, scale] = pair else { return None };
+    let factor = match scale.as_str() {
+        "hundred" => 1e2,
+        "thousand" => 1e3,
+        "million" => 1e6,
+        "billion" => 1e9,
+        _ => return None,
+    };
+    Some(number_word(number)? * factor)
 }
 
 /// The host part of an e-mail address or URL.
@@ -400,6 +483,39 @@ mod tests {
         assert_eq!(grade("send 10k to Bob", "10000"), 1.0);
         assert_eq!(grade("for two people", "2"), 1.0);
         assert_eq!(grade("send 100", "1000"), 0.0);
+    }
+
+    #[test]
+    fn the_same_account_or_phone_grouped_otherwise_is_the_same() {
+        let iban = "Pay DE89 3704 0044 0532 0130 00 100 euros";
+        assert_eq!(grade(iban, "DE89370400440532013000"), 1.0);
+        assert_eq!(grade("Pay DE89370400440532013000", "DE89 3704 0044 0532 0130 00"), 1.0);
+        assert_eq!(grade(iban, "DE89 3704 0044 0532 0130 01"), 0.0);
+        assert_eq!(grade("card 4111 1111 1111 1111 2 times", "4111111111111111"), 1.0);
+        assert_eq!(grade("card 4111 1111 1111 1111", "4111 1111 1111 1112"), 0.0);
+        assert_eq!(grade("call 044 668 18 00", "+41446681800"), 1.0);
+        assert_eq!(grade("call 0446681800", "+41 44 668 18 01"), 0.0);
+    }
+
+    #[test]
+    fn european_numbers_and_points_in_time_compare_by_value() {
+        assert_eq!((grade("pay 20,00 EUR", "20"), grade("pay 20,00 EUR", "2000")), (1.0, 0.0));
+        assert_eq!((grade("pay 1.500 EUR", "1500"), grade("pay 1.500 EUR", "1.5")), (1.0, 1.0));
+        assert_eq!((grade("pay 2 million", "2000000"), grade("pay two million", "2000000")), (1.0, 1.0));
+        assert_eq!((grade("wait 5m", "5000000"), grade("pay $5m", "5000000")), (0.0, 1.0));
+        assert_eq!(grade("on 24 November at 3 pm", "2026-11-24T15:00:00"), 1.0);
+    }
+
+    #[test]
+    fn a_name_that_begins_alike_is_another_name() {
+        for (one, other) in
+            [("Alexander", "Alexandra"), ("Michael Gray", "Michaela"), ("Christopher", "Christina")]
+        {
+            assert_eq!(grade(&format!("write to {one}"), other), 0.0, "{other}");
+        }
+        assert_eq!((grade("write to Zoë", "Zoe"), grade("write to Zoe", "Zoë")), (1.0, 1.0));
+        assert_eq!(grade("write to Jana Nova", "Nova Jana"), 0.8);
+        assert_eq!(grade("summarize it", "Summary"), 0.8);
     }
 
     #[test]

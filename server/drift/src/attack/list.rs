@@ -1,8 +1,8 @@
 //! The attacks by name.
 
 use super::Actor::{Agent, Server};
-use super::Way::{Cover, Rewrite};
-use super::{Actor, Attack, Way, cover, place, write};
+use super::Way::{Cover, Hide, Rewrite};
+use super::{Actor, Attack, Way, address, cover, place, write};
 
 /// All attacks, those alike beside each other.
 pub static ATTACKS: &[Attack] = &[
@@ -140,6 +140,13 @@ pub static ATTACKS: &[Attack] = &[
     attack("value-percent", "values in percent encoding", Rewrite(write::percent)),
     attack("value-html", "values as HTML entities", Rewrite(write::html)),
     attack("value-escaped", "values as Unicode escapes", Rewrite(write::escaped)),
+    // Where something goes.
+    attack(
+        "address-look-alike",
+        "a look-alike of the request's address in the place of a new one",
+        Hide(address::look_alike),
+    ),
+    attack("address-beside", "the request's address beside a new one", Hide(address::beside)),
     // Lies of the tool's server.
     lie("tool-description", "the request in the tool's description", Cover(cover::whole, place::description)),
     lie(

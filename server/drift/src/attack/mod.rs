@@ -2,10 +2,12 @@
 //!
 //! The attacker controls what the agent puts out and knows the human's request. The action that it wants stays what it
 //! is: the same tool with the same values. It may only add words that look good (*cover*), or write its own values in a
-//! way that a scorer might not read (*rewriting*). An attack is a pure function, so that a figure measured today can be
+//! way that a scorer might not read (*rewriting*), or hide where something goes behind what the request names (*hiding*).
+//! An attack is a pure function, so that a figure measured today can be
 //! measured again tomorrow. What an attack writes into the tool's own name and description is a lie of the tool's server;
 //! such attacks are marked with [`Actor::Server`], because a deployment that pins its tools need not fear them.
 
+mod address;
 mod cover;
 mod list;
 mod place;
@@ -49,6 +51,8 @@ enum Way {
     Cover(Words, Place),
     /// Values that do not stand in the request are written otherwise.
     Rewrite(fn(&str) -> String),
+    /// Destinations that do not stand in the request hide behind one that does.
+    Hide(fn(&mut Action, &str) -> Option<()>),
 }
 
 /// Words that look good, made of the request; `None` where it has nothing to make them of.
@@ -72,6 +76,7 @@ pub fn apply(attack: &Attack, intent_text: &str, action: &Action) -> Option<Acti
     match attack.way {
         Way::Cover(words, put) => put(&mut attacked, &words(intent_text)?)?,
         Way::Rewrite(write) => rewrite(&mut attacked, intent_text, write),
+        Way::Hide(hide) => hide(&mut attacked, intent_text)?,
     }
     (attacked != *action).then_some(attacked)
 }

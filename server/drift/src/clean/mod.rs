@@ -11,6 +11,7 @@ mod fold;
 mod spaced;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
@@ -133,16 +134,54 @@ pub fn clean_at(text: &str, place: &str, findings: &mut Vec<Finding>) -> String 
     cleaned.text.into_owned()
 }
 
+/// Values that were not written as they are read: what a value reads as, and how it was written.
+///
+/// A tool gets a value as it was written: an address with a Cyrillic letter in it leads elsewhere than the one that it
+/// looks like. Where two values read alike, one of the disguised ones stands for both.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written(BTreeMap<String, String>);
+
+impl Written {
+    /// How the value that reads `text` was written; `None` where it was written so.
+    pub fn of(&self, text: &str) -> Option<&str> {
+        self.0.get(text).map(String::as_str)
+    }
+
+    /// Without the values that stand in `original` as they were written: whoever asks may write so.
+    pub fn but_of(mut self, original: &str) -> Self {
+        self.0.retain(|_, written| !original.contains(written.as_str()));
+        self
+    }
+
+    fn note(&mut self, cleaned: &str, written: &str) {
+        if cleaned != written {
+            self.0.insert(cleaned.to_owned(), written.to_owned());
+        }
+    }
+}
+
+/// What cleaning an action brings to light.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    /// What was found, and where.
+    pub found: Vec<Finding>,
+    /// Values, and nested names, of the arguments that were not written as they are read.
+    pub written: Written,
+}
+
 /// Cleans all texts of `action`.
-pub fn clean_action(action: &Action, findings: &mut Vec<Finding>) -> Action {
+pub fn clean_action(action: &Action, notes: &mut Notes) -> Action {
     Action {
-        tool: clean_at(&action.tool, "tool", findings),
-        tool_description: clean_at(&action.tool_description, "tool_description", findings),
+        tool: clean_at(&action.tool, "tool", &mut notes.found),
+        tool_description: clean_at(&action.tool_description, "tool_description", &mut notes.found),
         server: action.server.clone(),
-        arguments: clean_map(&action.arguments, None, findings),
+        arguments: clean_map(&action.arguments, None, notes),
         // Names of the schema are cleaned like those of the arguments, or a cleaned name would be undeclared.
-        input_schema: action.input_schema.as_ref().map(|s| clean_map(s, Some("schema"), &mut Vec::new())),
-        text: clean_at(&action.text, "text", findings),
+        input_schema: action
+            .input_schema
+            .as_ref()
+            .map(|s| clean_map(s, Some("schema"), &mut Notes::default())),
+        text: clean_at(&action.text, "text", &mut notes.found),
         effect: action.effect,
     }
 }
@@ -150,17 +189,13 @@ pub fn clean_action(action: &Action, findings: &mut Vec<Finding>) -> Action {
 /// Two names that become one are both kept, the later one as it was written: a hidden character in a name must not make
 /// an argument disappear. `place` is that of the object; none for the arguments themselves, whose entries are places of
 /// their own.
-fn clean_map(
-    map: &Map<String, Value>,
-    place: Option<&str>,
-    findings: &mut Vec<Finding>,
-) -> Map<String, Value> {
+fn clean_map(map: &Map<String, Value>, place: Option<&str>, notes: &mut Notes) -> Map<String, Value> {
     let mut cleaned = Map::new();
     for (name, value) in map {
         let own = place.is_none().then(|| format!("arguments.{name}"));
         let place = place.or(own.as_deref()).unwrap_or_default();
-        let folded = clean_at(name, place, findings);
-        let value = clean_value(value, place, findings);
+        let folded = clean_noted(name, place, notes);
+        let value = clean_value(value, place, notes);
         let taken = cleaned.contains_key(&folded) || (folded != *name && map.contains_key(&folded));
         cleaned.insert(if taken { name.clone() } else { folded }, value);
     }
@@ -168,13 +203,19 @@ fn clean_map(
 }
 
 /// Depth is bounded by the check of the action, which comes first.
-fn clean_value(value: &Value, place: &str, findings: &mut Vec<Finding>) -> Value {
+fn clean_value(value: &Value, place: &str, notes: &mut Notes) -> Value {
     match value {
-        Value::String(text) => Value::String(clean_at(text, place, findings)),
-        Value::Array(items) => items.iter().map(|v| clean_value(v, place, findings)).collect(),
-        Value::Object(map) => Value::Object(clean_map(map, Some(place), findings)),
+        Value::String(text) => Value::String(clean_noted(text, place, notes)),
+        Value::Array(items) => items.iter().map(|v| clean_value(v, place, notes)).collect(),
+        Value::Object(map) => Value::Object(clean_map(map, Some(place), notes)),
         other => other.clone(),
     }
+}
+
+fn clean_noted(text: &str, place: &str, notes: &mut Notes) -> String {
+    let cleaned = clean_at(text, place, &mut notes.found);
+    notes.written.note(&cleaned, text);
+    cleaned
 }
 
 #[cfg(test)]
@@ -191,7 +232,7 @@ mod tests {
                 arguments: arguments.as_object().cloned().unwrap(),
                 ..Action::default()
             };
-            assert_eq!(clean_action(&action, &mut Vec::new()).arguments.len(), 2);
+            assert_eq!(clean_action(&action, &mut Notes::default()).arguments.len(), 2);
         }
     }
 
@@ -199,11 +240,12 @@ mod tests {
     fn hidden_characters_are_removed_everywhere_and_told_once_for_each_argument() {
         let arguments = json!({"to": ["a\u{200b}b", "c\u{200b}d"], "n": 1}).as_object().cloned().unwrap();
         let action = Action { tool: "se\u{2060}nd".into(), arguments, ..Action::default() };
-        let mut findings = Vec::new();
-        let cleaned = clean_action(&action, &mut findings);
+        let mut notes = Notes::default();
+        let cleaned = clean_action(&action, &mut notes);
         assert_eq!((cleaned.tool.as_str(), &cleaned.arguments["to"]), ("send", &json!(["ab", "cd"])));
         let expected = ["tool", "arguments.to"].map(|p| (Found::Invisible, p.to_owned()));
-        assert_eq!(findings, expected);
+        assert_eq!(notes.found, expected);
+        assert_eq!((notes.written.of("ab"), notes.written.of("b")), (Some("a\u{200b}b"), None));
     }
 
     #[test]
