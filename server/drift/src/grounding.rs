@@ -77,6 +77,9 @@ pub struct Grounding {
     pub left_out: usize,
     /// Values that stand nowhere, where the request has others of the same form that the action leaves out.
     pub displaced: usize,
+    /// Arguments with an e-mail address, URL, account or phone number that neither the request nor trusted context knows;
+    /// each once, in order.
+    pub new_addresses: Vec<String>,
 }
 
 /// Values that are looked at; more are counted and make the score TRUNCATED.
@@ -129,6 +132,7 @@ pub fn ground(action: &Action, written: &Written, stripped: &Stripped, sources: 
         let own = if stripped.quoted.contains(&leaf.argument) { left.get(leaf.path.as_str()) } else { None };
         let is_quoted = own.is_none() && stripped.quoted.contains(&leaf.argument);
         let declared = !action.is_undeclared(&leaf.argument);
+        grounding.note_new_address(leaf, text, &entities, sources);
         let mut value = grade_leaf(leaf, text, &entities, sources);
         (value.declared, value.counts) = (declared, declared && !is_quoted);
         if let Some(written) = disguise.filter(|_| entities.iter().any(|e| e.disguised)) {
@@ -154,6 +158,17 @@ pub fn ground(action: &Action, written: &Written, stripped: &Stripped, sources: 
     }
     grounding.displaced = displaced::count(&exact, sources.intent.said());
     grounding
+}
+
+impl Grounding {
+    fn note_new_address(&mut self, leaf: &Leaf, text: &str, entities: &[Entity], sources: Sources<'_>) {
+        let is_known =
+            |e: &Entity| [sources.intent, sources.trusted].iter().any(|s| grade_of(e, text, s) >= KNOWN);
+        let is_new = entities.iter().any(|e| e.kind.is_address() && !is_known(e));
+        if is_new && !self.new_addresses.contains(&leaf.argument) {
+            self.new_addresses.push(leaf.argument.clone());
+        }
+    }
 }
 
 /// What was written, so that a person sees how it differs from what it reads as.

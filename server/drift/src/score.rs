@@ -90,6 +90,8 @@ pub struct Evidence {
     pub contributions: Contributions,
     /// What stood out: disguises, quotations that were removed, undeclared arguments, text that was left out.
     pub findings: Vec<String>,
+    /// Arguments with an address that neither the request nor trusted context knows.
+    pub new_addresses: Vec<String>,
 }
 
 /// A drift with its evidence.
@@ -157,7 +159,15 @@ pub fn score(calibration: &Calibration, main: Measured<'_>, side: Option<Measure
         threshold,
         similarity: features.similarity,
         status: status(cut || left_out > 0 || main.intent.truncated, delegating, degraded),
-        evidence: Evidence { values, weakest, unmatched, delegating, contributions, findings },
+        evidence: Evidence {
+            values,
+            weakest,
+            unmatched,
+            delegating,
+            contributions,
+            findings,
+            new_addresses: features.grounding.new_addresses.clone(),
+        },
         features,
     }
 }

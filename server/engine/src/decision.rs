@@ -53,14 +53,16 @@ fn text(digest: &mut Sha256, text: &str) {
 
 /// Bytes that an answer holds, roughly.
 pub fn bytes(answer: &Answer) -> usize {
-    let Evidence { values, weakest, unmatched, contributions, findings, delegating: _ } = &answer.evidence;
+    let Evidence { values, weakest, unmatched, contributions, findings, new_addresses, delegating: _ } =
+        &answer.evidence;
     let words = |words: &[String]| words.iter().map(|w| w.len() + size_of::<String>()).sum::<usize>();
     let values: usize = values.iter().map(|v| size_of_val(v) + v.path.len() + v.text.len()).sum();
     // Features hold values and words of their own, much like those of the evidence.
     let features = answer.features.as_ref().map_or(0, |features| size_of_val(features) + values);
     let contributions = size_of_val(contributions.as_slice());
     let weakest = weakest.as_ref().map_or(0, |(name, _)| name.len());
-    size_of::<Answer>() + values + weakest + 2 * words(unmatched) + contributions + words(findings) + features
+    let told = words(findings) + 2 * words(new_addresses);
+    size_of::<Answer>() + values + weakest + 2 * words(unmatched) + contributions + told + features
 }
 
 #[cfg(test)]

@@ -33,6 +33,16 @@ impl Draft {
         self.at_least(ruling.replayed, reason::ACTION_REPLAYED, reason::ACTION_REPLAYED.to_owned(), ruling);
     }
 
+    /// Something goes to an address that neither the request nor trusted context knows. What it is compared with says little
+    /// of that: all words around the address may fit.
+    fn addressed(&mut self, arguments: &[String], ruling: &Ruling) {
+        if self.effect == Effect::Read || ruling.new_address == Verdict::Allow || arguments.is_empty() {
+            return;
+        }
+        let finding = format!("{}:arguments.{}", reason::NEW_ADDRESS, arguments.join(", arguments."));
+        self.at_least(ruling.new_address, reason::NEW_ADDRESS, finding, ruling);
+    }
+
     fn at_least(&mut self, floor: Verdict, reason: &'static str, finding: String, ruling: &Ruling) {
         self.response.evidence.get_or_insert_default().findings.push(finding);
         let raised = match self.told.verdict {
@@ -105,12 +115,15 @@ impl Decider {
         rule(&mut answer, &anchor, effect, ruling);
         let told = answer.decision;
         let has_anchor = answer.status != rhumb_drift::Status::NoAnchor;
+        let new_addresses = std::mem::take(&mut answer.evidence.new_addresses);
         let mut response = convert::response(request.request_id.clone(), answer, &self.engine);
         if has_anchor {
             response.provenance = provenance(anchor.provenance).into();
             response.intent = reference(&anchor);
         }
-        Ok(Draft { response, effect, told, handed })
+        let mut draft = Draft { response, effect, told, handed };
+        draft.addressed(&new_addresses, ruling);
+        Ok(draft)
     }
 
     fn without_anchor(

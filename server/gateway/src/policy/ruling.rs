@@ -115,6 +115,8 @@ pub struct Ruling {
     pub changed_tool: Verdict,
     /// At least this for an action that comes again within the window.
     pub replayed: Verdict,
+    /// At least this for an action, but no read, with an address that neither request nor trusted context knows.
+    pub new_address: Verdict,
     /// Whether the caller saw all of the action.
     #[serde(skip)]
     pub whole: bool,
@@ -135,6 +137,7 @@ impl Ruling {
             min_provenance: ByEffect { read: demanded.read, write: demanded.write },
             changed_tool: Verdict::Escalate,
             replayed: Verdict::Warn,
+            new_address: Verdict::Allow,
             whole: true,
             rules: Vec::new(),
         };

@@ -120,6 +120,8 @@ settings! {
     changed_tool: Verdict => |r, v| r.changed_tool = v;
     /// At least this for an action that comes again within `intents.replay_window_s`.
     replayed: Verdict => |r, v| r.replayed = v;
+    /// At least this for an action, but no read, with an address that neither request nor trusted context knows.
+    new_address: Verdict => |r, v| r.new_address = v;
     /// Without a score.
     on_missing: Missing => |r, v| r.on_missing = v;
     /// What ABSTAIN means at a point that can only let pass or stop.
@@ -137,7 +139,11 @@ impl Settings {
         if self.threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
             return Err("threshold: needs a number from 0 to 1".to_owned());
         }
-        let floors = [("changed_tool", self.changed_tool), ("replayed", self.replayed)];
+        let floors = [
+            ("changed_tool", self.changed_tool),
+            ("replayed", self.replayed),
+            ("new_address", self.new_address),
+        ];
         if let Some((key, _)) = floors.iter().find(|(_, floor)| *floor == Some(Verdict::Abstain)) {
             return Err(format!("{key}: ABSTAIN is no floor; ALLOW switches it off"));
         }

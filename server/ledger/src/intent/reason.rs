@@ -69,6 +69,8 @@ reasons! {
     ROUTE_MISCONFIGURED = "route_misconfigured";
     /// The same action of the same chain came again.
     ACTION_REPLAYED = "action_replayed";
+    /// An address that neither the request nor trusted context knows.
+    NEW_ADDRESS = "new_address";
     /// The words were not kept.
     CONTENT_NOT_RECORDED = "content_not_recorded";
     /// No room.
