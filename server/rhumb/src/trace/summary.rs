@@ -179,7 +179,8 @@ fn passed(trace: &ChainTrace, rows: &[Row], first: u32) -> String {
             return format!("Not known: the action of hop {first} is not among those here.");
         }
         return format!(
-            "Each from hop {first} on was told to stop it, to ask a human, or that there is no score."
+            "None: each action from hop {first} on that is part of the drift was told to stop it, to ask a human, or that there \
+             is no score."
         );
     };
     let point = if trace.passed_by.is_empty() { "One without a name" } else { &trace.passed_by };

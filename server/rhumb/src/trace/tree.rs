@@ -159,7 +159,13 @@ fn notes(row: &Row) -> Vec<String> {
         }
         false => String::new(),
     };
-    [evidence, no_score, asked].into_iter().filter(|n| !n.is_empty()).collect()
+    let apart = match row.score.chain.as_ref().is_some_and(|chain| chain.apart) {
+        true => {
+            "does not count in the chain: its intent was refused, or is its caller's word alone".to_owned()
+        }
+        false => String::new(),
+    };
+    [evidence, no_score, asked, apart].into_iter().filter(|n| !n.is_empty()).collect()
 }
 
 /// Widths of the columns.
@@ -268,6 +274,14 @@ mod tests {
                 assert!(width(line) <= columns, "{columns}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn what_does_not_count_in_the_chain_says_so() {
+        let mut trace = chain(vec![decision(1, "a", "u", 0.4), decision(2, "a", "u", 0.9)]);
+        assert!(!plain(&trace, 100).contains("does not count"));
+        trace.decisions[1].response.as_mut().unwrap().chain.get_or_insert_default().apart = true;
+        assert!(plain(&trace, 100).contains("does not count in the chain"));
     }
 
     #[test]
