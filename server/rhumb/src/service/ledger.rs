@@ -164,6 +164,8 @@ impl LedgerService for LedgerApi {
                 records: good.records,
                 checkpoints: good.checkpoints,
                 problem: String::new(),
+                decisions: good.decisions,
+                tail_records: good.tail_records,
                 head_sequence: good.head_seq,
                 head_digest: good.head_digest,
             },
