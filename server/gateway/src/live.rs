@@ -10,7 +10,6 @@ use rhumb_drift::ChainTracker;
 use rhumb_drift::chain::{ChainHop, ChainParameters, FoundBy};
 use rhumb_ledger::record::Decision;
 use rhumb_ledger::{Ledger, LedgerError};
-use rhumb_proto::v1;
 
 use crate::errors::GatewayError;
 use crate::keyed::{Key, key};
@@ -136,8 +135,7 @@ fn replayed(
 
 /// What was known before the first decision that is replayed of a longer chain, as that decision says.
 fn resumed(first: &Decision) -> Course {
-    let known = first.response.get("chain").cloned().unwrap_or_default();
-    let known: v1::ChainState = serde_json::from_value(known).unwrap_or_default();
+    let known = record::chain_state(first);
     let before = known.actions.saturating_sub(1);
     let drifted = known.first_drifted_hop.zip(FoundBy::of(&known.found_by)).filter(|_| before > 0);
     Course { tracker: ChainTracker::resumed(before, drifted), standing: Standing::default() }
@@ -168,6 +166,7 @@ mod tests {
 
     use rhumb_drift::{Effect, Status, Verdict};
     use rhumb_ledger::Keys;
+    use rhumb_proto::v1;
 
     use super::*;
 

@@ -136,6 +136,12 @@ pub fn response(decision: &Decision) -> Result<v1::ScoreResponse, GatewayError> 
     serde_json::from_value(answer).map_err(GatewayError::broken)
 }
 
+/// What was told of the chain with a decision; nothing of one that belongs to none.
+pub(crate) fn chain_state(decision: &Decision) -> v1::ChainState {
+    let state = decision.response.get("chain").cloned().unwrap_or_default();
+    serde_json::from_value(state).unwrap_or_default()
+}
+
 /// A recorded request, if it is kept.
 ///
 /// # Errors

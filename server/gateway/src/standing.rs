@@ -30,10 +30,14 @@ impl Standing {
 
     /// The same of a recorded one; they must come in the order in which they were recorded.
     pub fn counts(&mut self, decision: &Decision) -> bool {
-        let trust = v1::Provenance::from_str_name(&decision.provenance).unwrap_or_default();
         let is_apart = decision.response.pointer("/chain/apart").and_then(|v| v.as_bool()).unwrap_or(false);
-        self.admits(known_provenance(trust), is_apart)
+        self.admits(trust(decision), is_apart)
     }
+}
+
+/// How far the intent of a recorded decision was trusted.
+pub(crate) fn trust(decision: &Decision) -> Provenance {
+    known_provenance(v1::Provenance::from_str_name(&decision.provenance).unwrap_or_default())
 }
 
 /// Whether an action was let through, as it was recorded: what became of it, which in shadow mode is not what it was told.

@@ -5,7 +5,6 @@ use rhumb_ledger::log::hex;
 use rhumb_ledger::record::Decision;
 use rhumb_proto::v1::{self, ChainTrace};
 
-use crate::draft::known_provenance;
 use crate::errors::GatewayError;
 use crate::intents::timestamp;
 use crate::record;
@@ -52,8 +51,8 @@ pub fn trace(
     let mut standing = Standing::default();
     let mut counted: Vec<&Stored<Decision>> =
         stored.iter().copied().filter(|stored| standing.counts(&stored.value)).collect();
-    let states = counted.iter().map(|stored| state(&stored.value)).collect::<Vec<_>>();
-    let known = states.into_iter().rev().find(|state| state.first_drifted_hop.is_some());
+    let mut states = counted.iter().rev().map(|stored| record::chain_state(&stored.value));
+    let known = states.find(|state| state.first_drifted_hop.is_some());
     let first = known.as_ref().and_then(|state| state.first_drifted_hop);
     let principal = principal(intent.as_ref(), &counted);
     stored.sort_by_key(|stored| (hop(stored), stored.seq));
@@ -84,18 +83,10 @@ pub fn trace(
     })
 }
 
-/// What was known of the chain after a decision.
-fn state(decision: &Decision) -> v1::ChainState {
-    let state = decision.response.get("chain").cloned().unwrap_or_default();
-    serde_json::from_value(state).unwrap_or_default()
-}
-
 /// Who is accountable: as the intent was registered, else as the decision on the best ground says, the first of several.
 fn principal(intent: Option<&v1::RegisteredIntent>, counted: &[&Stored<Decision>]) -> String {
     let registered = intent.map(|intent| intent.principal.clone()).filter(|principal| !principal.is_empty());
-    let trust = |stored: &&&Stored<Decision>| {
-        known_provenance(v1::Provenance::from_str_name(&stored.value.provenance).unwrap_or_default())
-    };
+    let trust = |stored: &&&Stored<Decision>| standing::trust(&stored.value);
     let named = || counted.iter().filter(|stored| !stored.value.principal.is_empty());
     let best = || named().rev().max_by_key(trust).map(|stored| stored.value.principal.clone());
     registered.or_else(best).unwrap_or_default()
@@ -117,7 +108,7 @@ fn drifted(stored: &[&Stored<Decision>], first: u32) -> Option<usize> {
 /// The first enforcement point from there on that let an action pass which is part of the drift (the first drifted one, one
 /// at its threshold, or one that added to what had gathered); the caller where it has no name.
 fn passed(stored: &[&Stored<Decision>], place: usize) -> Option<(String, u32)> {
-    let gathered = |i: usize| stored.get(i).map_or(0.0, |s| state(&s.value).cumulative_drift);
+    let gathered = |i: usize| stored.get(i).map_or(0.0, |s| record::chain_state(&s.value).cumulative_drift);
     let is_part = |i: usize, d: &Decision| {
         let alarm = d.drift.zip(d.threshold).is_some_and(|(drift, threshold)| drift >= threshold);
         i == place || alarm || gathered(i) > i.checked_sub(1).map_or(0.0, gathered)
