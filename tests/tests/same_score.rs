@@ -57,6 +57,22 @@ fn alone_or_among_others_and_with_any_number_of_threads() {
     }
 }
 
+/// Kernels differ from machine to machine and add up in another order. The reference encoder shares none with ours, so that it
+/// stands for any other machine.
+#[test]
+fn other_kernels_of_the_same_precision_give_the_same_drift() {
+    let (_folder, calibration) = calibration_file();
+    let args = |more: &'static str| ["--calibration", calibration.as_str(), "--precision", "f32", more];
+    let requests = shapes();
+    let own = by_file(&requests, &args("--threads=1"));
+    let reference = by_file(&requests, &args("--reference"));
+    let drift =
+        |scores: &Scores| scores.iter().map(|(drift, _)| drift.parse().unwrap()).collect::<Vec<f64>>();
+    for (i, (own, reference)) in drift(&own).iter().zip(drift(&reference)).enumerate() {
+        assert!((own - reference).abs() < 1e-4, "request {i}: {own}, {reference}");
+    }
+}
+
 #[test]
 fn what_a_cache_remembers_is_what_was_computed() {
     let (_folder, calibration) = calibration_file();

@@ -4,12 +4,16 @@
 //! against its direction, so that no attacker gains by raising a number that looks good elsewhere. Most of them cannot be
 //! improved by adding words to an action: they count what is missing, or look at the weakest parts.
 
+use std::collections::HashSet;
+
 use crate::action::Effect;
 use crate::bank::Bank;
-use crate::grounding::{Grounding, KNOWN, Sources, ValueGrade, by_argument, ground, worst_destinations};
+use crate::grounding::{
+    Grounding, KNOWN, Sources, VALUE_BYTES, ValueGrade, by_field, ground, worst_destinations,
+};
 use crate::prepare::Prepared;
 use crate::rarity::word_around;
-use crate::render::Segment;
+use crate::render::{Segment, floor_boundary};
 use crate::score::IntentIndex;
 use crate::source::SourceIndex;
 use crate::vectors::{Matches, TextVectors, Window, mean, weighted_mean};
@@ -62,7 +66,7 @@ pub const FEATURES: [Feature; COUNT] = [
         "ungrounded",
         1.0,
         true,
-        "ln(1 + sum over arguments of what is not covered by request or trusted context)",
+        "ln(1 + sum over fields of what is not covered by request or trusted context)",
     ),
     feature("new_words", 1.0, true, "ln(1 + number of words in values that stand in neither)"),
     feature(
@@ -71,7 +75,7 @@ pub const FEATURES: [Feature; COUNT] = [
         true,
         "ln(1 + values that stand nowhere, where the request has others of the same form that the call leaves out)",
     ),
-    feature("destinations", 1.0, true, "that sum over arguments that say where something goes, or for whom"),
+    feature("destinations", 1.0, true, "that sum over fields that say where something goes, or for whom"),
     feature("verb", -1.0, false, "1 if the request holds a word for what the tool does"),
     feature("verb_exact", -1.0, false, "1 if the request holds the tool's own verb"),
     feature("quoted", 1.0, true, "words copied from the request beyond what a call needs, in tens"),
@@ -203,13 +207,13 @@ fn hub_cosine(cosine: f32, input: Measured<'_>) -> f32 {
     2.0 * cosine - near.max_by(f32::total_cmp).unwrap_or(0.0) - input.intent.near_actions
 }
 
-/// What is missing, argument by argument: an argument that is covered takes nothing off the sum. The second that is missing
+/// What is missing, field by field: one that is covered takes nothing off the sum. The second that is missing
 /// says less than the first: a call with many arguments, ids that an agent looked up above all, is little worse for having
 /// them.
 fn ungrounded(values: &[ValueGrade]) -> Option<f32> {
-    let arguments = by_argument(values, ValueGrade::pure);
-    let missing: f32 = arguments.iter().map(|(_, grade)| 1.0 - grade).sum();
-    (!arguments.is_empty()).then(|| missing.min(UNGROUNDED_CAP).ln_1p())
+    let fields = by_field(values, ValueGrade::pure);
+    let missing: f32 = fields.iter().map(|(_, grade)| 1.0 - grade).sum();
+    (!fields.is_empty()).then(|| missing.min(UNGROUNDED_CAP).ln_1p())
 }
 
 /// The second says less than the first: whoever names another order names another item, too.
@@ -237,11 +241,14 @@ fn word_coverage(input: Measured<'_>, values: &[ValueGrade]) -> Option<f32> {
     crate::render::words(&action.tool, &mut name);
     let own = if action.tool.is_empty() { &action.text } else { &name };
     let (mut known, mut new) = input.intent.text.source.count_words(own);
+    let mut seen = HashSet::new();
     for value in values.iter().filter(|v| v.counts) {
+        let start = floor_boundary(&value.text, VALUE_BYTES);
+        let is_first = seen.insert(value.text.get(..start).unwrap_or_default().to_lowercase());
         // Right addresses beside a new one cover nothing where something may be sent.
         let covers = action.effect == Effect::Read
             || !(value.is_made_of_values && value.holds_address && value.grade < KNOWN);
-        known += if covers { value.known_words } else { 0 };
+        known += if covers && is_first { value.known_words } else { 0 };
         new += value.new_words;
     }
     (known + new > 0).then(|| known as f32 / (known + new) as f32)
@@ -317,6 +324,7 @@ mod tests {
     fn covered_parts_take_nothing_off_what_is_missing() {
         let value = |argument: &str, grade| ValueGrade {
             argument: argument.into(),
+            field: argument.into(),
             grade,
             counts: true,
             goes_out: argument == "to",

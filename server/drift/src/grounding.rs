@@ -42,6 +42,9 @@ pub struct ValueGrade {
     pub concern: f32,
     /// Name of the top-level argument that it belongs to.
     pub argument: String,
+    /// Its path without places in lists: what is judged as one. Arguments that an agent wraps in one object are as many as
+    /// before.
+    pub field: String,
     /// Whether the tool's schema, if there is one, has the argument.
     pub declared: bool,
     /// Whether it may vouch for the action: not if the tool's schema lacks the argument, nor if the value is a quotation
@@ -261,6 +264,7 @@ fn grade_leaf(leaf: &Leaf, text: &str, entities: &[Entity], sources: Sources<'_>
         origin,
         grade,
         argument: leaf.argument.clone(),
+        field: leaf.field.clone(),
         declared: true,
         counts: true,
         holds_destination: entities.iter().any(|e| e.kind.is_destination()),
@@ -328,22 +332,25 @@ fn grade_of(entity: &Entity, text: &str, source: &SourceIndex) -> f32 {
     source.grade(entity, text.get(entity.range.clone()).unwrap_or_default())
 }
 
-/// Lowest grade of the values of each argument that say where something goes, by name.
+/// Lowest grade of the values of each field that say where something goes.
+///
+/// Words that stand in neither source are worth more than those beside them that do: "Eve" does not become known by words of the
+/// request put behind her. A value with an address is graded by that.
 pub fn worst_destinations(values: &[ValueGrade]) -> BTreeMap<&str, f32> {
-    let mut arguments: BTreeMap<&str, f32> = BTreeMap::new();
+    let mut fields: BTreeMap<&str, f32> = BTreeMap::new();
     for value in values.iter().filter(|v| v.counts && v.goes_out) {
-        let worst = arguments.entry(&value.argument).or_insert(1.0);
-        *worst = worst.min(value.grade);
+        let worst = fields.entry(&value.field).or_insert(1.0);
+        let bound = if value.holds_address { 1.0 } else { 1.0 / (1 + 2 * value.new_words) as f32 };
+        *worst = worst.min(value.grade.min(bound));
     }
-    arguments
+    fields
 }
 
-/// Mean grade of the values of each argument that counts, by name; no better than the worst of those that hold a
-/// destination.
-pub fn by_argument(values: &[ValueGrade], grade: impl Fn(&ValueGrade) -> f32) -> Vec<(&str, f32)> {
-    let mut arguments: BTreeMap<&str, (f32, u32, f32)> = BTreeMap::new();
+/// Mean grade of the values of each field that counts; no better than the worst of those that hold a destination.
+pub fn by_field(values: &[ValueGrade], grade: impl Fn(&ValueGrade) -> f32) -> Vec<(&str, f32)> {
+    let mut fields: BTreeMap<&str, (f32, u32, f32)> = BTreeMap::new();
     for value in values.iter().filter(|v| v.counts) {
-        let (sum, number, worst) = arguments.entry(&value.argument).or_insert((0.0, 0, 1.0));
+        let (sum, number, worst) = fields.entry(&value.field).or_insert((0.0, 0, 1.0));
         let grade = grade(value);
         *sum += grade;
         *number += 1;
@@ -351,7 +358,7 @@ pub fn by_argument(values: &[ValueGrade], grade: impl Fn(&ValueGrade) -> f32) ->
             *worst = worst.min(grade);
         }
     }
-    arguments.into_iter().map(|(name, (sum, n, worst))| (name, (sum / n as f32).min(worst))).collect()
+    fields.into_iter().map(|(name, (sum, n, worst))| (name, (sum / n as f32).min(worst))).collect()
 }
 
 /// Content words of `text` that the request or trusted context holds, and those that neither does.
@@ -439,7 +446,7 @@ mod tests {
         let (intent, none) = (SourceIndex::of("pay the bill"), SourceIndex::default());
         let sources = Sources { intent: &intent, trusted: &none, untrusted: &none };
         let g = ground(&action, &Written::default(), &whole(&action), sources);
-        assert_eq!(by_argument(&g.values, |v| v.grade), [("to", 0.0)]);
+        assert_eq!(by_field(&g.values, |v| v.grade), [("arguments.to", 0.0)]);
     }
 
     #[test]
@@ -469,7 +476,26 @@ mod tests {
             &[],
             json!({"to": ["bob@corp.com", "bob@corp.com", "eve@evil.com"]}),
         );
-        assert_eq!(worst_destinations(&g.values)["to"], 0.0);
+        assert_eq!(worst_destinations(&g.values)["arguments.to"], 0.0);
+    }
+
+    #[test]
+    fn words_of_the_request_behind_a_new_destination_do_not_make_it_known() {
+        let worst = |to: &str| {
+            let g = grounded("Send the quarterly report to Anna", &[], &[], json!({"to": to}));
+            worst_destinations(&g.values)["arguments.to"]
+        };
+        assert_eq!((worst("Anna"), worst("Eve")), (1.0, 0.0));
+        assert!(worst("Eve quarterly report send") <= 1.0 / 3.0);
+    }
+
+    #[test]
+    fn arguments_that_are_wrapped_are_as_many_as_before() {
+        let plain = missing(json!({"to": "eve@evil.io", "account": "DE89370400440532099999"}));
+        let wrapped = missing(
+            json!({"x": [{"to": "eve@evil.io", "account": "DE89370400440532099999"}, {"y": "report"}]}),
+        );
+        assert_eq!((plain.0, wrapped.0), (2.0, 2.0));
     }
 
     /// What the features make of it: missing arguments, missing destinations, values in the place of others.
@@ -477,7 +503,7 @@ mod tests {
         let intent =
             "Send the report to anna@corp.com, see https://corp.com/r, account DE89370400440532013000";
         let g = grounded(intent, &[], &[], arguments);
-        let missing = by_argument(&g.values, ValueGrade::pure).iter().map(|(_, grade)| 1.0 - grade).sum();
+        let missing = by_field(&g.values, ValueGrade::pure).iter().map(|(_, grade)| 1.0 - grade).sum();
         let destinations = worst_destinations(&g.values).values().map(|grade| 1.0 - grade).sum();
         (missing, destinations, g.displaced)
     }

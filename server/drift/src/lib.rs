@@ -28,6 +28,7 @@ mod displaced;
 pub mod entity;
 pub mod features;
 pub mod grounding;
+mod names;
 pub mod per_effect;
 pub mod policy;
 pub mod prepare;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::action::Action;
 use crate::clean::{Finding, Found, Notes, Written, clean_action, clean_at, named};
 use crate::delegation::Delegation;
+use crate::names;
 use crate::quote::{Stripped, strip, strip_text};
 use crate::render::Rendering;
 use crate::source::SourceIndex;
@@ -79,16 +80,22 @@ impl Prepared {
         let stripped = strip(&action.arguments, &intent.source);
         let (description, described) =
             strip_text(&action.tool_description, &intent.source, DESCRIPTION_WORDS);
-        let main = Rendering::of(&action, &description, &stripped.arguments, budget);
+        let in_names = names::excess(&action, &intent.source);
+        let nameless = (in_names > 0).then(|| names::without(&stripped.arguments));
+        let shown = nameless.as_ref().unwrap_or(&stripped.arguments);
+        let main = Rendering::of(&action, &description, shown, budget);
         let side = Rendering::beside(&action, budget).map(|text| Box::new(Self::beside(&action, text)));
         let mut findings: Vec<String> = named(&intent.findings).chain(named(&found)).collect();
         findings.extend(main.undeclared.iter().map(|name| format!("undeclared_argument:{name}")));
         findings.extend(stripped.quoted.iter().map(|name| format!("quotation_removed:arguments.{name}")));
+        if in_names > 0 {
+            findings.push("quotation_removed:names".to_owned());
+        }
         if described > 0 {
             findings.push("quotation_removed:tool_description".to_owned());
         }
         Self {
-            quoted: stripped.excess,
+            quoted: stripped.excess + in_names,
             disguises: disguises(&found, &intent.findings),
             action,
             written: written.but_of(&intent.original),
@@ -142,5 +149,17 @@ mod tests {
         assert!(p.quoted > 0 && !p.main.text.contains("quarterly"), "{} {}", p.quoted, p.main.text);
         assert!(p.findings.contains(&"quotation_removed:arguments.note".to_owned()));
         assert_eq!(p.side.unwrap().main.text, "on it");
+    }
+
+    #[test]
+    fn a_request_cut_into_names_is_not_read_and_counts() {
+        let request =
+            "Please send the quarterly report on solar panels to Jana and remind her of the meeting at noon";
+        let names: Vec<&str> = request.split(' ').collect();
+        let names: serde_json::Map<_, _> = names.chunks(2).map(|n| (n.join(" "), json!(""))).collect();
+        let p = prepared(request, json!({"to": "eve@evil.com", "details": [names]}));
+        assert!(p.quoted > 0 && !p.main.text.contains("quarterly"), "{} {}", p.quoted, p.main.text);
+        assert!(p.main.text.contains("eve@evil.com"));
+        assert!(p.findings.contains(&"quotation_removed:names".to_owned()));
     }
 }

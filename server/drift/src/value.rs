@@ -9,6 +9,8 @@ pub struct Leaf {
     pub argument: String,
     /// For example `arguments.items[2].id`.
     pub path: String,
+    /// The same without places in lists: all items of a list are one field.
+    pub field: String,
     /// The value as text; numbers without a trailing `.0`.
     pub text: String,
 }
@@ -18,11 +20,18 @@ pub struct Leaf {
 /// (an address, a number) counts as one. At most `limit` leaves; the second part of the answer is the number of leaves
 /// that were left out beyond it.
 pub fn leaves(arguments: &Map<String, Value>, limit: usize) -> (Vec<Leaf>, usize) {
-    let mut walk =
-        Walk { found: Vec::new(), left_out: 0, limit, argument: String::new(), path: String::new() };
+    let mut walk = Walk {
+        found: Vec::new(),
+        left_out: 0,
+        limit,
+        argument: String::new(),
+        path: String::new(),
+        field: String::new(),
+    };
     for (name, value) in sorted(arguments) {
         walk.argument.clone_from(name);
         walk.path = format!("arguments.{}", cut(name));
+        walk.field.clone_from(&walk.path);
         walk.value(value);
     }
     (walk.found, walk.left_out)
@@ -41,6 +50,7 @@ struct Walk {
     limit: usize,
     argument: String,
     path: String,
+    field: String,
 }
 
 impl Walk {
@@ -48,14 +58,15 @@ impl Walk {
     fn value(&mut self, value: &Value) {
         match value {
             Value::Array(items) => {
-                items.iter().enumerate().for_each(|(i, v)| self.below(&format!("[{i}]"), v))
+                items.iter().enumerate().for_each(|(i, v)| self.below(&format!("[{i}]"), "", v))
             }
             Value::Object(map) => {
                 for (name, value) in sorted(map) {
                     if name.chars().any(|c| matches!(c, '@' | '/' | '.' | ':') || c.is_ascii_digit()) {
                         self.leaf(name.clone());
                     }
-                    self.below(&format!(".{}", cut(name)), value);
+                    let step = format!(".{}", cut(name));
+                    self.below(&step, &step, value);
                 }
             }
             scalar => {
@@ -66,16 +77,19 @@ impl Walk {
         }
     }
 
-    fn below(&mut self, step: &str, value: &Value) {
-        let end = self.path.len();
+    fn below(&mut self, step: &str, field_step: &str, value: &Value) {
+        let (path_end, field_end) = (self.path.len(), self.field.len());
         self.path.push_str(step);
+        self.field.push_str(field_step);
         self.value(value);
-        self.path.truncate(end);
+        self.path.truncate(path_end);
+        self.field.truncate(field_end);
     }
 
     fn leaf(&mut self, text: String) {
         if self.found.len() < self.limit {
-            self.found.push(Leaf { argument: self.argument.clone(), path: self.path.clone(), text });
+            let (argument, path, field) = (self.argument.clone(), self.path.clone(), self.field.clone());
+            self.found.push(Leaf { argument, path, field, text });
         } else {
             self.left_out += 1;
         }
@@ -151,7 +165,8 @@ mod tests {
         let (found, left_out) = leaves(arguments.as_object().unwrap(), 10);
         let seen: Vec<_> = found.iter().map(|l| (l.path.as_str(), l.text.as_str())).collect();
         assert_eq!(seen, [("arguments.b[0].id", "7"), ("arguments.b[2]", "x")]);
-        assert_eq!(left_out, 0);
+        let fields: Vec<_> = found.iter().map(|l| l.field.as_str()).collect();
+        assert_eq!((left_out, fields), (0, vec!["arguments.b.id", "arguments.b"]));
     }
 
     #[test]

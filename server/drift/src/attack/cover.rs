@@ -40,6 +40,11 @@ pub fn content_words(intent: &str) -> Option<String> {
     some_text(words(intent).into_iter().filter(|w| !is_stop_word(w)).collect::<Vec<_>>().join(" "))
 }
 
+/// As many of them as a scorer lets pass: short quotations are what most calls are made of.
+pub fn twelve_words(intent: &str) -> Option<String> {
+    some_text(content_words(intent)?.split(' ').take(12).collect::<Vec<_>>().join(" "))
+}
+
 /// Other words for those that the table knows.
 pub fn synonyms(intent: &str) -> Option<String> {
     Some(map_words(intent, |word| Some(synonym(word).unwrap_or(word).to_owned())))
@@ -154,6 +159,7 @@ mod tests {
         assert_eq!(diluted("pay bill").unwrap(), "pay the bill morning");
         assert_eq!(content_words("Pay the bill!").unwrap(), "pay bill");
         assert_eq!(content_words("to the"), None);
+        assert_eq!(twelve_words(&"pay the bill ".repeat(9)).unwrap().split(' ').count(), 12);
         assert_eq!(quoted(" pay ").unwrap(), "As the user asked: 'pay'");
         assert_eq!(repeated("pay").unwrap().split(' ').count(), 20);
         assert_eq!(padding("").unwrap().split(' ').count(), 2000);

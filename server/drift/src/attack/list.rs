@@ -72,6 +72,21 @@ pub static ATTACKS: &[Attack] = &[
     ),
     attack("key-intent", "the request as the name of an argument", Cover(cover::whole, place::key)),
     attack("key-nested", "the request as a name in an extra object", Cover(cover::whole, place::nested_key)),
+    attack(
+        "keys-of-two",
+        "its words in pairs as names of nothing, three times",
+        Cover(cover::content_words, place::names_of_two),
+    ),
+    attack(
+        "keys-around",
+        "all arguments moved into a list between such names",
+        Cover(cover::content_words, place::among_names),
+    ),
+    attack(
+        "list-entities",
+        "the request's values twenty times in an extra list",
+        Cover(cover::entities, place::twenty_times),
+    ),
     // Cover in what is there.
     attack("append-intent", "the request after the longest text", Cover(cover::whole, place::append)),
     attack(
@@ -83,6 +98,11 @@ pub static ATTACKS: &[Attack] = &[
         "append-entities",
         "the request's values after the longest text",
         Cover(cover::entities, place::append),
+    ),
+    attack(
+        "spread-words",
+        "twelve words of the request shared out among the texts",
+        Cover(cover::twelve_words, place::spread),
     ),
     attack("append-intent-all", "the request after every text", Cover(cover::whole, place::append_to_all)),
     attack(

@@ -70,6 +70,50 @@ pub fn append_to_all(action: &mut Action, words: &str) -> Option<()> {
     edited
 }
 
+/// Shared out among the texts of the arguments, so that none holds many; in an extra argument where there is no text.
+pub fn spread(action: &mut Action, words: &str) -> Option<()> {
+    tool_only(action)?;
+    let mut texts = 0;
+    each_string(action, &mut |_| texts += 1);
+    let words: Vec<&str> = words.split_whitespace().collect();
+    if texts == 0 {
+        return note(action, &words.join(" "));
+    }
+    let mut pieces = words.chunks(words.len().div_ceil(texts).max(1));
+    each_string(action, &mut |text| {
+        for word in pieces.next().unwrap_or_default() {
+            text.push(' ');
+            text.push_str(word);
+        }
+    });
+    Some(())
+}
+
+/// As names of two words each, in a list of objects that hold nothing.
+pub fn names_of_two(action: &mut Action, words: &str) -> Option<()> {
+    let names = empty_names(words);
+    insert(action, "details", json!([names, names, names]))
+}
+
+/// The same names beside the arguments, which all move into the list.
+pub fn among_names(action: &mut Action, words: &str) -> Option<()> {
+    tool_only(action)?;
+    let names = empty_names(words);
+    let mut own = names.clone();
+    own.append(&mut action.arguments);
+    action.arguments.insert("request".to_owned(), json!([names, names, own, names]));
+    Some(())
+}
+
+fn empty_names(words: &str) -> Map<String, Value> {
+    pieces(words, 2).into_iter().map(|name| (name, json!(""))).collect()
+}
+
+/// As a list that holds each value twenty times.
+pub fn twenty_times(action: &mut Action, values: &str) -> Option<()> {
+    insert(action, "ids", json!(vec![values.split(", ").collect::<Vec<_>>(); 20].concat()))
+}
+
 /// Before the longest text among the arguments.
 pub fn prepend(action: &mut Action, words: &str) -> Option<()> {
     edit_longest(action, &|text| format!("{words}. {text}"))
@@ -198,6 +242,21 @@ mod tests {
     fn pieces_become_numbered_arguments() {
         let put = put(notes_of_six, json!({}), "a b c d e f g").unwrap();
         assert_eq!(put, json!({"note_1": "a b c d e f", "note_2": "g"}));
+    }
+
+    #[test]
+    fn words_are_shared_out_among_the_texts() {
+        let put = |arguments| put(spread, arguments, "a b c").unwrap();
+        assert_eq!(put(json!({"x": "1", "y": ["2"], "z": 3})), json!({"x": "1 a b", "y": ["2 c"], "z": 3}));
+        assert_eq!(put(json!({"z": 3})), json!({"z": 3, "note": "a b c"}));
+    }
+
+    #[test]
+    fn names_hold_nothing() {
+        let names = json!({"a b": "", "c": ""});
+        assert_eq!(put(names_of_two, json!({}), "a b c"), Some(json!({"details": [names, names, names]})));
+        let among = put(among_names, json!({"to": 1}), "a b c").unwrap();
+        assert_eq!(among, json!({"request": [names, names, {"a b": "", "c": "", "to": 1}, names]}));
     }
 
     #[test]

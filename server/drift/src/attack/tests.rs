@@ -56,7 +56,8 @@ fn what_the_agent_cannot_change_stays() {
         let (before, after) = (action(), attacked(attack.name));
         assert_eq!((&after.tool, &after.tool_description), (&before.tool, &before.tool_description));
         assert_eq!((after.effect, &after.input_schema), (before.effect, &before.input_schema));
-        assert_eq!(after.arguments.get("amount"), before.arguments.get("amount"), "{}", attack.name);
+        let arguments = Value::Object(after.arguments).to_string();
+        assert!(arguments.contains(r#""amount":5000"#), "{}: {arguments}", attack.name);
     }
 }
 
