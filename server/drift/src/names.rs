@@ -16,23 +16,44 @@ use crate::value::sorted;
 /// Words of the request that the names of one call may hold, each counted once.
 const BUDGET: usize = 6;
 
-/// How many words of the request the names hold beyond what ordinary calls do. Names that the tool's schema declares are not
-/// the agent's.
+/// How many words of the request the names hold beyond what ordinary calls do. Names that the tool's schema declares, at any
+/// depth, are not the agent's.
 pub fn excess(action: &Action, request: &SourceIndex) -> usize {
+    let mut declared = HashSet::new();
+    if let Some(schema) = &action.input_schema {
+        each_property(schema, &mut |name| _ = declared.insert(name));
+    }
     let mut stems = HashSet::new();
     let mut add = |name: &str| {
+        if declared.contains(name) {
+            return;
+        }
         let mut words = String::new();
         crate::render::words(name, &mut words);
         let content = words.split(' ').filter(|word| !is_stop_word(word));
         stems.extend(content.map(stem).filter(|stem| request.has_stem(stem)));
     };
     for (name, value) in &action.arguments {
-        if action.input_schema.is_none() {
-            add(name);
-        }
+        add(name);
         each_name(value, &mut add);
     }
     stems.len().saturating_sub(BUDGET)
+}
+
+/// Every name under `properties`, wherever it stands. Depth is bounded by the check of the action.
+fn each_property<'a>(schema: &'a Map<String, Value>, visit: &mut impl FnMut(&'a str)) {
+    for (keyword, value) in schema {
+        if let Some(properties) = value.as_object().filter(|_| keyword == "properties") {
+            properties.keys().for_each(|name| visit(name));
+        }
+        match value {
+            Value::Object(map) => each_property(map, visit),
+            Value::Array(items) => {
+                items.iter().filter_map(Value::as_object).for_each(|map| each_property(map, visit))
+            }
+            _ => {}
+        }
+    }
 }
 
 fn each_name(value: &Value, visit: &mut impl FnMut(&str)) {
@@ -87,8 +108,13 @@ mod tests {
     #[test]
     fn declared_names_are_not_the_agents() {
         let names = json!({"book cheapest": "", "evening_flight": "", "berlin rome": "", "two adults": ""});
-        let schema = || Some(json!({"type": "object"}));
-        assert_eq!((over(names.clone(), schema()), over(json!({"details": names}), schema())), (0, 2));
+        let list = json!({"details": [names]});
+        let items = json!({"type": "array", "items": {"anyOf": [{"properties": names}]}});
+        assert_eq!(over(names.clone(), Some(json!({"properties": names}))), 0);
+        assert_eq!(over(list.clone(), Some(json!({"properties": {"details": items}}))), 0);
+        assert_eq!(over(list, Some(json!({"properties": {"details": {"type": "array"}}}))), 2);
+        // One that says nothing of names declares none.
+        assert_eq!(over(names.clone(), Some(json!({"type": "object"}))), 2);
     }
 
     #[test]
