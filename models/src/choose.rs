@@ -73,7 +73,7 @@ fn cpu(bundle: &Bundle, options: LoadOptions) -> Result<Vec<Box<dyn Encoder>>, E
             return Err(EncoderError::Unavailable(problem.to_owned()));
         }
     };
-    Ok(boxed(CpuEncoder::load(bundle, arithmetic, threads, Kernel::Best)?.and_others()?))
+    Ok(boxed(CpuEncoder::load(bundle, arithmetic, threads, Kernel::Best)?.and_others()))
 }
 
 fn boxed<E: Encoder + 'static>(encoders: Vec<E>) -> Vec<Box<dyn Encoder>> {

@@ -106,7 +106,7 @@ fn encoders_side_by_side_change_no_bit() {
     let alone: Vec<Encoding> = some.iter().map(|ids| one.encode(&[ids]).unwrap().remove(0)).collect();
     for threads in [2, 5, 16] {
         let encoders = CpuEncoder::load(&bundle, Arithmetic::Int8, threads, Kernel::Best).unwrap();
-        let encoders = encoders.and_others().unwrap();
+        let encoders = encoders.and_others();
         assert!(encoders.len() > 1);
         // They begin and end at different times, so that threads come and go in the middle of a batch.
         std::thread::scope(|scope| {

@@ -16,6 +16,7 @@ mod attention_avx512;
 mod avx512;
 mod crew;
 mod fallback;
+mod job;
 mod model;
 mod panels;
 mod plan;
@@ -26,8 +27,6 @@ mod rows_avx512;
 pub mod smoothing;
 mod team;
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use safetensors::SafeTensors;
@@ -38,7 +37,7 @@ use self::plan::Plan;
 pub use self::product::Kernel;
 pub(super) use self::rows::Norm;
 use self::smoothing::Smoothing;
-use self::team::{Team, Threads};
+use self::team::Team;
 use super::config::ModelConfig;
 use super::{Encoder, EncoderError, EncoderInfo, Encoding};
 use crate::bundle::{Bundle, Pooling};
@@ -55,7 +54,6 @@ pub enum Arithmetic {
 /// BERT on packed weights.
 pub struct CpuEncoder {
     shared: Arc<Shared>,
-    threads: Threads,
 }
 
 /// What encoders of one processor have in common.
@@ -72,7 +70,7 @@ impl CpuEncoder {
     /// Packs a verified bundle for `threads` threads (0: one for each core).
     ///
     /// # Errors
-    /// If the configuration is not supported or a tensor is missing or has the wrong shape.
+    /// If the configuration is not supported, a tensor is missing or has the wrong shape, or the system gives no threads.
     pub fn load(
         bundle: &Bundle,
         arithmetic: Arithmetic,
@@ -86,7 +84,8 @@ impl CpuEncoder {
         let digest = bundle.manifest.digest();
         let smoothing = Smoothing::of_model(&digest)?;
         let model = Model::load(&config, &tensors, arithmetic, smoothing.as_ref(), kernel)?;
-        let crew = Crew::new(super::thread_count(threads));
+        let crew =
+            Crew::new(super::thread_count(threads)).map_err(|e| EncoderError::Compute(e.to_string()))?;
         let info = EncoderInfo {
             model: bundle.manifest.name.clone(),
             digest,
@@ -101,23 +100,14 @@ impl CpuEncoder {
             threads: crew.threads(),
         };
         let (pooling, normalize) = (spec.pooling, spec.normalize);
-        Self::on(Arc::new(Shared { info, model, pooling, normalize, scratch: Mutex::default(), crew }))
+        let scratch = Mutex::default();
+        Ok(Self { shared: Arc::new(Shared { info, model, pooling, normalize, scratch, crew }) })
     }
 
-    fn on(shared: Arc<Shared>) -> Result<Self, EncoderError> {
-        let threads =
-            Threads::new(shared.crew.threads()).map_err(|e| EncoderError::Compute(e.to_string()))?;
-        Ok(Self { shared, threads })
-    }
-
-    /// With others on the same weights, for threads of their own: as many as suit the processor.
-    ///
-    /// # Errors
-    /// If the system gives no more threads.
-    pub fn and_others(self) -> Result<Vec<Self>, EncoderError> {
-        let others = (1..self.shared.crew.seats()).map(|_| Self::on(Arc::clone(&self.shared)));
-        let others = others.collect::<Result<Vec<_>, _>>()?;
-        Ok(std::iter::once(self).chain(others).collect())
+    /// With others on the same weights and threads: as many as suit the processor.
+    pub fn and_others(self) -> Vec<Self> {
+        let seats = crew::seats(self.shared.crew.threads());
+        (0..seats).map(|_| Self { shared: Arc::clone(&self.shared) }).collect()
     }
 
     /// Factors for int8, from the largest values that the inputs of every product have on these texts.
@@ -172,51 +162,6 @@ impl Shared {
     }
 }
 
-/// The groups of a batch, dealt out to whoever is free.
-struct Deal<'a, 'b> {
-    shared: &'a Shared,
-    batch: &'a [&'b [u32]],
-    groups: &'a [Range<usize>],
-    next: AtomicUsize,
-    done: AtomicUsize,
-    encoded: Vec<OnceLock<Result<Vec<Encoding>, EncoderError>>>,
-}
-
-impl Deal<'_, '_> {
-    /// A leader's part: group after group, while it may.
-    fn lead(&self, team: &Team, may: impl Fn() -> bool) {
-        while may()
-            && let Some(i) =
-                Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < self.groups.len())
-        {
-            let _counted = Counted { done: &self.done, all: self.groups.len() };
-            let texts =
-                self.groups.get(i).and_then(|group| self.batch.get(group.clone())).unwrap_or_default();
-            if let Some(place) = self.encoded.get(i) {
-                // Each place is written once.
-                let _ = place.set(self.shared.encode_group(texts, team));
-            }
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.done.load(Ordering::Relaxed) >= self.groups.len()
-    }
-}
-
-/// Counts a group when it goes. If the group panics nobody leads any more, and those who help wait for the count: it is over.
-struct Counted<'a> {
-    done: &'a AtomicUsize,
-    all: usize,
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        let groups = if std::thread::panicking() { self.all } else { 1 };
-        self.done.fetch_add(groups, Ordering::Relaxed);
-    }
-}
-
 impl Encoder for CpuEncoder {
     fn info(&self) -> &EncoderInfo {
         &self.shared.info
@@ -227,30 +172,18 @@ impl Encoder for CpuEncoder {
         super::check_batch(batch, info.max_length, model.vocab_size())?;
         let lengths: Vec<usize> = batch.iter().map(|ids| ids.len()).collect();
         let work = crew.begin();
-        let plan = Plan::of(&lengths, work.share());
-        let teams: Vec<Team> =
-            (0..(work.share() / plan.members).max(1)).map(|_| Team::new(plan.members)).collect();
-        let deal = Deal {
-            shared: &self.shared,
-            batch,
-            groups: &plan.groups,
-            next: AtomicUsize::new(0),
-            done: AtomicUsize::new(0),
-            encoded: plan.groups.iter().map(|_| OnceLock::new()).collect(),
-        };
-        let wanted = plan.threads().min(teams.len() * plan.members);
-        self.threads.run(wanted, &|thread| {
-            // The first thread is our own and stays; others make room where another encoder has begun.
-            let may = || thread < work.share();
-            let Some(team) = teams.get(thread / plan.members) else { return };
-            match thread % plan.members {
-                0 => deal.lead(team, || thread == 0 || may()),
-                _ => team.help(|| deal.is_over() || !may()),
+        let plan = Plan::of(&lengths, work.share(), crew.threads());
+        let encoded: Vec<_> = plan.groups.iter().map(|_| OnceLock::new()).collect();
+        work.run(plan.groups.len(), plan.members, &|i, team| {
+            let texts = plan.groups.get(i).and_then(|group| batch.get(group.clone())).unwrap_or_default();
+            if let Some(place) = encoded.get(i) {
+                // Each place is written once.
+                let _ = place.set(self.shared.encode_group(texts, team));
             }
         });
         let missing = || Err(EncoderError::Compute("a group was not computed".to_owned()));
         let mut encodings = Vec::with_capacity(batch.len());
-        for group in deal.encoded {
+        for group in encoded {
             encodings.extend(group.into_inner().unwrap_or_else(missing)?);
         }
         Ok(encodings)

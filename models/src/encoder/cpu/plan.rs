@@ -2,7 +2,8 @@
 //!
 //! Many texts: threads take groups of texts, and nobody waits for anybody. Few texts: the columns of every product are
 //! spread over a team of threads, which meets after each product. The plan is whichever is estimated to end first; it
-//! changes the time alone, never a bit of a vector.
+//! changes the time alone, never a bit of a vector. A single group is always planned for a team, whoever of it is there:
+//! threads that are busy elsewhere now may join before it ends.
 
 use std::ops::Range;
 
@@ -26,21 +27,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// For texts of these lengths, in tokens.
-    pub fn of(lengths: &[usize], threads: usize) -> Self {
-        let sizes = (0..EFFICIENCY.len()).map(|i| 1 << i).take_while(|n| *n <= threads.min(MOST_MEMBERS));
-        let plans = sizes.zip(EFFICIENCY).map(|(members, efficiency)| {
+    /// For texts of these lengths, in tokens, by `threads` threads at once, and perhaps `most` of them later.
+    pub fn of(lengths: &[usize], threads: usize, most: usize) -> Self {
+        let plans = sizes(threads).zip(EFFICIENCY).map(|(members, efficiency)| {
             let plan = Self { groups: groups(lengths, threads / members), members };
             let time = plan.time(lengths, threads) / (members as f64 * efficiency);
             (plan, time)
         });
         let best = plans.min_by(|a, b| a.1.total_cmp(&b.1));
-        best.map_or(Self { groups: groups(lengths, 1), members: 1 }, |(plan, _)| plan)
-    }
-
-    /// Threads that have something to do.
-    pub fn threads(&self) -> usize {
-        self.groups.len().saturating_mul(self.members)
+        let best = best.map_or(Self { groups: groups(lengths, 1), members: 1 }, |(plan, _)| plan);
+        match best.groups.len() {
+            1 => Self { members: sizes(most).last().unwrap_or(1), ..best },
+            _ => best,
+        }
     }
 
     /// Tokens that the busiest team computes, if each takes the next group when it is done.
@@ -54,6 +53,11 @@ impl Plan {
         }
         teams.into_iter().max().unwrap_or(0) as f64
     }
+}
+
+/// Sizes of teams of so many threads.
+fn sizes(threads: usize) -> impl Iterator<Item = usize> {
+    (0..EFFICIENCY.len()).map(|i| 1 << i).take_while(move |n| *n <= threads.min(MOST_MEMBERS))
 }
 
 /// Neighbouring texts in groups of at most [`GROUP_TOKENS`] (a longer text stands alone), and at least as many groups as
@@ -83,12 +87,20 @@ mod tests {
 
     #[test]
     fn one_text_is_spread_over_the_threads_and_many_texts_are_dealt_out() {
-        assert_eq!(Plan::of(&[40], 2).members, 2);
-        assert_eq!(Plan::of(&[40], 1).members, 1);
-        assert_eq!(Plan::of(&[40], 64).members, 8);
-        assert_eq!(Plan::of(&[40; 32], 2).members, 1);
-        assert_eq!(Plan::of(&[40; 3], 2).members, 2, "three texts on two threads leave one idle for a third");
-        assert_eq!(Plan::of(&[40; 64], 64).members, 1);
+        let members = |lengths: &[usize], threads| Plan::of(lengths, threads, threads).members;
+        assert_eq!(members(&[40], 2), 2);
+        assert_eq!(members(&[40], 1), 1);
+        assert_eq!(members(&[40], 64), 8);
+        assert_eq!(members(&[40; 32], 2), 1);
+        assert_eq!(members(&[40; 3], 2), 2, "three texts on two threads leave one idle for a third");
+        assert_eq!(members(&[40; 64], 64), 1);
+    }
+
+    #[test]
+    fn a_text_on_one_thread_is_ready_for_those_that_become_free() {
+        assert_eq!(Plan::of(&[40], 1, 2).members, 2);
+        assert_eq!(Plan::of(&[40; 2], 1, 4).members, 4);
+        assert_eq!(Plan::of(&[100; 2], 1, 2).members, 1);
     }
 
     proptest! {
@@ -96,7 +108,7 @@ mod tests {
         fn groups_hold_every_text_once_and_in_order(
             lengths in prop::collection::vec(1usize..300, 0..60), threads in 1usize..70,
         ) {
-            let plan = Plan::of(&lengths, threads);
+            let plan = Plan::of(&lengths, threads, threads);
             let texts: Vec<usize> = plan.groups.iter().cloned().flatten().collect();
             prop_assert_eq!(texts, (0..lengths.len()).collect::<Vec<_>>());
             prop_assert!(plan.members <= threads);
